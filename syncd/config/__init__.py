@@ -1,0 +1,1 @@
+"""YAML in, model out. Below here nobody knows that YAML exists."""

@@ -1,0 +1,1 @@
+"""Mail coming in. The story is `poll.py`; all else is vocabulary for it."""

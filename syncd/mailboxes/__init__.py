@@ -1,0 +1,1 @@
+"""What may happen to a mailbox: health, lifecycle, status, and how it explains itself."""

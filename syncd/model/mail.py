@@ -1,0 +1,100 @@
+"""Mail as syncd sees it: what a listing says, what the headers say, what became of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+MessageId = NewType("MessageId", int)
+"""The store's number of an incoming message (not the Message-ID header)."""
+BodyId = NewType("BodyId", int)
+OutgoingId = NewType("OutgoingId", int)
+
+CHUNK_OCTETS = 256 * 1024
+"""Message bodies are stored and moved in pieces of this size (libraries.md: 256 KiB)."""
+
+
+class IncomingState(StrEnum):
+    """What became of an incoming message that has a row of its own."""
+
+    RECEIVED = "received"
+    FILTERED = "filtered"
+    QUARANTINED = "quarantined"
+
+
+class LedgerState(StrEnum):
+    """What became of one server message; each is judged once."""
+
+    PENDING = "pending"
+    """In the first listing, its date not read yet (contract 7.1: earlier messages)."""
+    TAKEN = "taken"
+    DUPLICATE = "duplicate"
+    FILTERED = "filtered"
+    SKIPPED = "skipped"
+    FAILING = "failing"
+    """The server refuses to hand it out; tried again a few times."""
+    QUARANTINED = "quarantined"
+
+
+class OutgoingState(StrEnum):
+    """The states of an outgoing message (contract 3)."""
+
+    DRAFT = "draft"
+    PENDING_SEND = "pending_send"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    HELD = "held"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+
+
+class RecipientState(StrEnum):
+    """The states of one recipient of an outgoing message (contract 3)."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    DEFERRED = "deferred"
+    REFUSED = "refused"
+    BOUNCED = "bounced"
+    CANCELED = "canceled"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One line of a maildrop's listing: valid in this session only.
+
+    `uid` is the UIDL, bytes 0x00–0xFF mapped to the code points of the same number;
+    `octets` is the server's claim, a hint that may lie (faults 54).
+    """
+
+    number: int
+    uid: str
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class MaildropStatus:
+    """STAT's answer: a hint, never the truth."""
+
+    count: int
+    octets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headers:
+    """The headers syncd itself reads: decoded, bounded, never trusted."""
+
+    message_id: str | None = None
+    in_reply_to: str | None = None
+    references: tuple[str, ...] = ()
+    subject: str = ""
+    sender: str = ""
+    to: tuple[str, ...] = ()
+    cc: tuple[str, ...] = ()
+    date: datetime | None = None
+    received_at: datetime | None = None
+    """The topmost Received header's date: when the last server took it."""
+    auto_submitted: str | None = None
+    delivered_to: tuple[str, ...] = ()

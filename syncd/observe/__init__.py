@@ -1,0 +1,1 @@
+"""Logs, metrics, and the named edges at which tests kill the process."""

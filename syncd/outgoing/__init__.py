@@ -1,0 +1,1 @@
+"""Mail going out. The story is `send.py`; all else is vocabulary for it."""

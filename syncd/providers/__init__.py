@@ -1,0 +1,1 @@
+"""Knowledge as data: what servers say and what it means."""

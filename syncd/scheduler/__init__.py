@@ -1,0 +1,1 @@
+"""When: the heap of due mailboxes, the woken dispatcher."""

@@ -1,0 +1,1 @@
+"""Everything that must survive: SQLite now, PostgreSQL behind the same seam (`database.py`)."""

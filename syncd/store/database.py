@@ -1,0 +1,67 @@
+"""The seam between meaning and engine: named queries, transactions, nothing else.
+
+A transaction's body is a coroutine function that takes the transaction. On SQLite it runs
+in the one writer thread and never suspends; on PostgreSQL it runs in the event loop. So a
+body may await only the transaction's own methods, must be safe to run again from its start
+(PostgreSQL repeats serialisation failures), and keeps no result outside until it returns.
+
+Rule 1: `write` returns only after the commit is durable. If it raises, nothing was kept.
+Rule 2: bodies of many callers share one commit (group commit), each inside a savepoint of
+its own: one that fails takes nobody along.
+Rule 3: queries have names and live in `sql/<dialect>/*.sql`; both dialects know the same
+names. Parameters are named (`:mailbox_id`), values are int, float, str, bytes, bool or None.
+Moments are integers: microseconds since 1970 UTC (`store.moments`).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+Value = int | float | str | bytes | bool | None
+Parameters = Mapping[str, Value]
+Row = Mapping[str, Any]
+"""One result row by column name; `Any` because the column's type is the query's business."""
+
+T = TypeVar("T")
+
+
+class Reader(Protocol):
+    """Reads one consistent snapshot."""
+
+    async def fetch_all(self, query: str, parameters: Parameters = ...) -> list[Row]:
+        """Run a named query and return every row."""
+        ...
+
+    async def fetch_one(self, query: str, parameters: Parameters = ...) -> Row | None:
+        """Run a named query and return its first row, if any."""
+        ...
+
+
+class Transaction(Reader, Protocol):
+    """Reads and writes; everything or nothing."""
+
+    async def execute(self, query: str, parameters: Parameters = ...) -> int:
+        """Run a named statement and return how many rows it touched."""
+        ...
+
+    async def execute_many(self, query: str, rows: Sequence[Parameters]) -> None:
+        """Run a named statement once for each set of parameters, as fast as the engine can."""
+        ...
+
+
+class Database(Protocol):
+    """One open store."""
+
+    async def read(self, body: Callable[[Reader], Awaitable[T]]) -> T:
+        """Run `body` on a snapshot; never waits for writers."""
+        ...
+
+    async def write(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `body`, commit durably, return its result.
+
+        Raises StoreFull, StoreBusy, StoreBroken; or what `body` raised, its work undone.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun and close."""
+        ...
