@@ -1,0 +1,153 @@
+"""How commands reach the facts: the daemon's local socket, or the store itself.
+
+Both ways answer the same routes with the same JSON: without a daemon the same application
+is run in this process over the store, read-only. So a reading command has one code path.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from syncd.cli.exits import DaemonUnreachable
+from syncd.cli.output import JsonValue, remark
+from syncd.errors import SyncdError
+
+REQUEST_SECONDS = 3600.0
+"""A poll asked for by hand may last as long as a session may (session_timeout); the daemon
+ends it, not the command line."""
+
+
+class RequestFailed(SyncdError):
+    """The daemon answered with a problem (RFC 9457)."""
+
+    def __init__(self, status: int, problem: Mapping[str, JsonValue]) -> None:
+        self.status = status
+        self.problem = problem
+        detail = problem.get("detail") or problem.get("title") or f"HTTP status {status}"
+        super().__init__(str(detail))
+
+
+@dataclass(slots=True)
+class Road:
+    """An open way to the routes."""
+
+    http: httpx2.AsyncClient
+
+    async def get(self, path: str, **parameters: str | int | None) -> JsonValue:
+        """GET a route and return its JSON."""
+        return await self._json("GET", path, parameters)
+
+    async def post(
+        self,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        **parameters: str | int | None,
+    ) -> JsonValue:
+        """POST to a route and return its JSON."""
+        return await self._json("POST", path, parameters, body, headers)
+
+    async def pages(
+        self, path: str, **parameters: str | int | None
+    ) -> AsyncIterator[JsonValue]:
+        """Walk a list route to its end, item by item."""
+        after: str | int | None = None
+        while True:
+            page = await self.get(path, after=after, **parameters)
+            for item in page["items"]:
+                yield item
+            after = page["next"]
+            if after is None:
+                return
+
+    @asynccontextmanager
+    async def stream(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """GET a route whose answer is bytes, chunk by chunk."""
+        async with self.http.stream("GET", path) as response:
+            if response.status_code >= 400:
+                await response.aread()
+                raise RequestFailed(response.status_code, _problem(response))
+            yield response.aiter_bytes()
+
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, str | int | None],
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> JsonValue:
+        response = await self.http.request(
+            method,
+            path,
+            params={name: str(v) for name, v in parameters.items() if v is not None},
+            content=body,
+            headers=dict(headers or {}),
+        )
+        if response.status_code >= 400:
+            raise RequestFailed(response.status_code, _problem(response))
+        return response.json()
+
+
+@asynccontextmanager
+async def open_road(
+    config: Path, *, needs_daemon: bool, writes: bool = False
+) -> AsyncIterator[Road]:
+    """Open the daemon's socket; else, for commands that need none, the store itself."""
+    from syncd.cli.environment import environment
+    from syncd.config.load import load_settings
+
+    settings = await asyncio.to_thread(load_settings, config, environ=environment())
+    socket = settings.http.socket
+    transport = httpx2.AsyncHTTPTransport(uds=str(socket))
+    async with _client(transport) as daemon:
+        if await _answers(daemon):
+            yield Road(daemon)
+            return
+    if needs_daemon:
+        raise DaemonUnreachable(
+            f"no daemon answers on {socket}; start it (`syncd run`, or `systemctl start syncd`)"
+        )
+    from syncd.daemon.offline import offline_app
+
+    doing = "writing into" if writes else "reading"
+    remark(f"syncd: no daemon answers on {socket}: {doing} the store itself")
+    async with (
+        offline_app(settings, environment(), writes=writes) as app,
+        _client(httpx2.ASGITransport(app=app)) as store,
+    ):
+        yield Road(store)
+
+
+def _client(transport: httpx2.AsyncBaseTransport) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(
+        transport=transport,
+        base_url="http://syncd",
+        timeout=httpx2.Timeout(REQUEST_SECONDS, connect=5),
+    )
+
+
+async def _answers(client: httpx2.AsyncClient) -> bool:
+    """Whether a daemon is at the other end; PermissionError is told, not hidden."""
+    try:
+        await client.get("/healthz", timeout=5)
+    except httpx2.TransportError as exc:
+        if "Permission denied" in str(exc):
+            raise DaemonUnreachable(
+                "the daemon's socket may not be opened by this user; "
+                "join the group `syncd` or use sudo"
+            ) from exc
+        return False
+    return True
+
+
+def _problem(response: httpx2.Response) -> Mapping[str, JsonValue]:
+    try:
+        problem = response.json()
+    except ValueError:
+        return {"detail": response.text}
+    return problem if isinstance(problem, Mapping) else {"detail": str(problem)}
