@@ -115,10 +115,12 @@ class LoginRefused(ServerError):
         *,
         response_code: str | None = None,
         reply_code: int | None = None,
+        enhanced: str | None = None,
     ) -> None:
         super().__init__(server, Phase.LOGIN, words)
         self.response_code = response_code
         self.reply_code = reply_code
+        self.enhanced = enhanced
 
 
 class CommandRefused(ServerError):

@@ -12,6 +12,7 @@ from typing import Protocol
 from syncd.errors import CommandRefused
 from syncd.model.mail import Listed, MaildropStatus
 from syncd.model.secret import Secret
+from syncd.protocols.smtp_replies import SmtpReply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,15 +112,6 @@ class MailSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SmtpReply:
-    """A server's answer: three digits, RFC 3463's x.y.z where given, and its words."""
-
-    code: int
-    enhanced: str | None
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
 class EnvelopeReplies:
     """What the server said to MAIL and to each RCPT, in the order of the recipients."""
 
@@ -136,9 +128,19 @@ class MailSender(Protocol):
         ...
 
     async def envelope(
-        self, sender: str, recipients: Sequence[str], octets: int
+        self,
+        sender: str,
+        recipients: Sequence[str],
+        octets: int,
+        *,
+        eight_bit: bool = False,
+        utf8: bool = False,
     ) -> EnvelopeReplies:
-        """MAIL FROM and RCPT TO; a refusal is in the replies, not raised."""
+        """MAIL FROM and RCPT TO; a refusal is in the replies, not raised.
+
+        `eight_bit`: the body holds octets above 127; `utf8`: the headers do (RFC 6532).
+        When MAIL is refused no RCPT is asked and `recipients` is empty.
+        """
         ...
 
     async def body(self, chunks: AsyncIterable[bytes]) -> SmtpReply | None:
@@ -148,7 +150,8 @@ class MailSender(Protocol):
     async def dot(self) -> SmtpReply:
         """Send the final dot and wait for the answer, up to 10 minutes.
 
-        Whatever is raised here leaves the outcome unknown (RFC 5321 4.5.3.2, 6.1).
+        What is raised here with phase AFTER_DOT leaves the outcome unknown (RFC 5321 4.5.3.2,
+        6.1); with phase BODY the connection was gone before the dot could leave.
         """
         ...
 
