@@ -1,0 +1,69 @@
+"""Errors as RFC 9457 problem details with stable types."""
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from syncd.errors import Refused, StoreBroken, StoreBusy, StoreError, StoreFull, SyncdError
+
+TYPE_PREFIX = "urn:syncd:problem:"
+"""Problem types are names, not pages: they work where no web is reachable."""
+
+
+class NotFound(SyncdError):
+    """There is no such object."""
+
+
+class Conflict(SyncdError):
+    """The object is not in a state that allows this."""
+
+
+class NeedsDaemon(SyncdError):
+    """Only a running daemon can do this."""
+
+
+def problem(status: int, name: str, detail: str, **more: str) -> JSONResponse:
+    """Build one problem document."""
+    body: Mapping[str, str | int] = {
+        "type": TYPE_PREFIX + name,
+        "title": name.replace("-", " "),
+        "status": status,
+        "detail": detail,
+        **more,
+    }
+    return JSONResponse(body, status, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of ours, and of the framework, a problem document."""
+
+    @app.exception_handler(SyncdError)
+    async def _ours(_request: Request, error: SyncdError) -> JSONResponse:
+        match error:
+            case NotFound():
+                return problem(404, "not-found", str(error))
+            case Conflict():
+                return problem(409, "conflict", str(error))
+            case Refused():
+                return problem(422, "refused", str(error), field=error.field)
+            case NeedsDaemon():
+                return problem(503, "needs-daemon", str(error))
+            case StoreFull():
+                return problem(507, "store-full", str(error))
+            case StoreBusy() | StoreBroken() | StoreError():
+                return problem(503, "store", str(error))
+            case _:
+                return problem(500, "failed", str(error))
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, "http", str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    async def _shape(_request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return problem(422, "refused", f"{where}: {first['msg']}", field=where)
