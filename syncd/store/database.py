@@ -55,10 +55,15 @@ class Database(Protocol):
         """Run `body` on a snapshot; never waits for writers."""
         ...
 
-    async def write(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def write(
+        self, body: Callable[[Transaction], Awaitable[T]], *, essential: bool = False
+    ) -> T:
         """Run `body`, commit durably, return its result.
 
         Raises StoreFull, StoreBusy, StoreBroken; or what `body` raised, its work undone.
+        While the disk is full only `essential` writes are tried, on the room of the ballast:
+        states, alerts, deletions, the outcome of what was already sent. Never new mail.
+        A caller cancelled before its body begins leaves no trace; later, it may be committed.
         """
         ...
 

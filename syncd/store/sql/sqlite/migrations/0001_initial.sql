@@ -115,6 +115,7 @@ CREATE TABLE event (                   -- numbered in commit order; AUTOINCREMEN
     at         INTEGER NOT NULL,
     tenant     TEXT,
     mailbox_id INTEGER,
+    address    TEXT,                            -- as it was then; a mailbox may be renamed
     sequence   INTEGER,
     data       TEXT NOT NULL
 ) STRICT;
