@@ -10,6 +10,14 @@ import re
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 
+def with_crlf(text: bytes) -> bytes:
+    """Make every bare CR and every bare LF a CRLF."""
+    # Counting is many times faster than the expression, and stored messages are clean.
+    if text.count(b"\r\n") == text.count(b"\n") == text.count(b"\r"):
+        return text
+    return _BARE.sub(b"\r\n", text)
+
+
 class DotStuffer:
     """Turns pieces of a message, cut anywhere, into pieces for the wire.
 
@@ -37,9 +45,7 @@ class DotStuffer:
     def _encode(self, piece: bytes) -> bytes:
         if not piece:
             return piece
-        # Counting is many times faster than the expression, and stored messages are clean.
-        if not piece.count(b"\r\n") == piece.count(b"\n") == piece.count(b"\r"):
-            piece = _BARE.sub(b"\r\n", piece)
+        piece = with_crlf(piece)
         starts_line, self._at_line_start = self._at_line_start, piece.endswith(b"\r\n")
         stuffed = piece.replace(b"\r\n.", b"\r\n..")
         return b"." + stuffed if starts_line and stuffed.startswith(b".") else stuffed
