@@ -98,3 +98,11 @@ class Headers:
     """The topmost Received header's date: when the last server took it."""
     auto_submitted: str | None = None
     delivered_to: tuple[str, ...] = ()
+    hops: int = 0
+    """How many Received headers it carries: a mail in circles collects them."""
+    loop_marks: tuple[str, ...] = ()
+    """Values of X-Syncd-Loop."""
+    digest: bytes | None = None
+    """16 bytes of SHA-256 over Message-ID, Date, From and Subject as they stand there: by it
+    a message is known again under another UIDL (contract 7.0). None where there is neither
+    Message-ID nor Date to tell two messages apart."""
