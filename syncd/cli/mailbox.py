@@ -32,8 +32,7 @@ def list_mailboxes(
 
     async def collect(road: Road) -> list[JsonValue]:
         return [
-            item
-            async for item in road.pages("/api/v1/mailboxes", profile=profile, state=state)
+            item async for item in road.pages("/api/v1/mailboxes", profile=profile, state=state)
         ]
 
     items = over_road(config, collect, needs_daemon=False)
@@ -41,7 +40,16 @@ def list_mailboxes(
         print_json({"items": items, "next": None})
         return
     print_table(
-        ("ADDRESS", "TYPE", "PROFILE", "APPROVAL", "INCOMING", "OUTGOING", "NEXT POLL", "TAKEN"),
+        (
+            "ADDRESS",
+            "TYPE",
+            "PROFILE",
+            "APPROVAL",
+            "INCOMING",
+            "OUTGOING",
+            "NEXT POLL",
+            "TAKEN",
+        ),
         (
             (
                 item["address"],

@@ -16,9 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command("list")
-def list_quarantine(
-    *, config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False
-) -> None:
+def list_quarantine(*, config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
     """List quarantined messages with the reason and what may be done."""
     items = _all(config, needs_daemon=False)
     if json:
@@ -63,9 +61,7 @@ def drop(
     _act("drop", ids, every=False, config=config, json=json)
 
 
-def _act(
-    verb: str, ids: list[str], *, every: bool, config: ConfigOption, json: bool
-) -> None:
+def _act(verb: str, ids: list[str], *, every: bool, config: ConfigOption, json: bool) -> None:
     from syncd.cli.client import Road
     from syncd.cli.road import over_road
 

@@ -87,9 +87,7 @@ def show(
 
 
 @group.command("retry")
-def retry(
-    ids: Ids, *, config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False
-) -> None:
+def retry(ids: Ids, *, config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
     """Try messages again now; a failed one is tried for its refused recipients."""
     _act("retry", ids, config=config, json=json)
 

@@ -10,9 +10,7 @@ from syncd.cli.client import Road, open_road
 T = TypeVar("T")
 
 
-def over_road(
-    config: Path, work: Callable[[Road], Awaitable[T]], *, needs_daemon: bool
-) -> T:
+def over_road(config: Path, work: Callable[[Road], Awaitable[T]], *, needs_daemon: bool) -> T:
     """Open the road, run `work` over it, close it, return what it brought."""
 
     async def walk() -> T:
