@@ -133,6 +133,8 @@ CREATE TABLE outgoing (
     octets            INTEGER NOT NULL,
     sha256            BLOB NOT NULL,
     body_id           INTEGER NOT NULL,
+    eight_bit         INTEGER NOT NULL,         -- 1: the body needs 8BITMIME
+    utf8              INTEGER NOT NULL,         -- 1: the headers need SMTPUTF8
     priority          INTEGER NOT NULL DEFAULT 0,
     metadata          TEXT,                     -- JSON, the application's own
     created_at        INTEGER NOT NULL,
