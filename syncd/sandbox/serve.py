@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from syncd.errors import Refused
 from syncd.sandbox.maildrops import Mail
 from syncd.sandbox.script import read_script
 from syncd.sandbox.server import Sandbox, Security, Settings, server_context
@@ -81,20 +82,20 @@ class Announcer(Unwatched):
 async def serve(wishes: Wishes, announcer: Announcer) -> Sandbox:
     """Start a sandbox with mailboxes box1, box2 …; the caller closes it.
 
-    Raises Refused for a script that makes no sense, OSError for a port that is taken or a
-    file that cannot be read.
+    Raises Refused for a script that makes no sense, a file that cannot be read, a port that
+    is taken.
     """
-    settings = wishes.settings
-    if wishes.certificate is not None:
-        context = server_context(str(wishes.certificate), str(wishes.key or wishes.certificate))
-        secure = Security.STARTTLS if settings.security is Security.NONE else settings.security
-        settings = replace(settings, tls=context, security=secure)
+    settings = _with_certificate(wishes)
     sandbox = Sandbox(settings, witness=announcer)
     for n in range(1, wishes.mailboxes + 1):
         sandbox.open(f"box{n}@{DOMAIN}", PASSWORD)
     if wishes.script is not None:
-        sandbox.misbehave(*read_script(wishes.script.read_text()))
-    await sandbox.start()
+        sandbox.misbehave(*read_script(_read(wishes.script)))
+    try:
+        await sandbox.start()
+    except OSError as exc:
+        await sandbox.close()
+        raise Refused("port", str(exc)) from exc
     announcer.announce(
         "listening",
         host=sandbox.host,
@@ -105,6 +106,26 @@ async def serve(wishes: Wishes, announcer: Announcer) -> Sandbox:
     for drop in sandbox.office:
         announcer.announce("mailbox", username=drop.username, password=drop.password)
     return sandbox
+
+
+def _with_certificate(wishes: Wishes) -> Settings:
+    """With a certificate the sandbox speaks TLS, by STLS and STARTTLS unless told otherwise."""
+    settings, certificate = wishes.settings, wishes.certificate
+    if certificate is None:
+        return settings
+    try:
+        context = server_context(str(certificate), str(wishes.key or certificate))
+    except OSError as exc:  # ssl.SSLError is one
+        raise Refused("certificate", f"{certificate}: {exc}") from exc
+    secure = Security.STARTTLS if settings.security is Security.NONE else settings.security
+    return replace(settings, tls=context, security=secure)
+
+
+def _read(script: Path) -> str:
+    try:
+        return script.read_text()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise Refused("script", f"{script}: {exc}") from exc
 
 
 async def serve_until_told(wishes: Wishes, say: Callable[[str], None]) -> int:

@@ -21,9 +21,10 @@ from syncd.sandbox.misbehaviour import (
     Misbehaviour,
 )
 from syncd.sandbox.script import read_script
-from syncd.sandbox.serve import PASSWORD, Wishes, serve_until_told
+from syncd.sandbox.serve import PASSWORD, Announcer, Wishes, serve, serve_until_told
 from syncd.sandbox.server import Settings
 from syncd.sandbox.witness import Service
+from tests.support.sandbox import sandbox_running
 
 
 def test_a_script_is_read_into_rules() -> None:
@@ -96,3 +97,18 @@ async def test_the_program_says_where_it_listens_and_ends_when_told(tmp_path: Pa
         "password": PASSWORD,
     } in said
     assert "logged in" in {line["event"] for line in said}
+
+
+async def test_what_cannot_be_read_or_had_is_refused_by_name(tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    silent = Announcer(lambda _: None, as_json=False)
+    async with sandbox_running() as other:
+        taken = Settings(pop3_port=other.pop3_port)
+        for wishes, field in (
+            (Wishes(settings=Settings(), script=absent), "script"),
+            (Wishes(settings=Settings(), certificate=absent), "certificate"),
+            (Wishes(settings=taken), "port"),
+        ):
+            with pytest.raises(Refused) as refused:
+                await serve(wishes, silent)
+            assert refused.value.field == field
