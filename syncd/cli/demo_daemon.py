@@ -2,15 +2,14 @@
 
 import asyncio
 import json
-import os
 import signal
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from syncd.cli.environment import environment
 from syncd.clock import Clock
 from syncd.errors import SyncdError
 from syncd.observe.edges import EDGES
@@ -35,7 +34,7 @@ class Kills:
     every: float | None
     dice: Random
 
-    def next_fuse(self) -> Mapping[str, str]:
+    def next_fuse(self) -> dict[str, str]:
         """Return the environment of one life: half of them end at an edge of the story."""
         if self.every is None or self.dice.randrange(2):
             return {}
@@ -80,10 +79,9 @@ class Daemon:
             self.killed_at_edges += not killed_by_us
             await self._clock.sleep(PAUSE_AFTER_A_CRASH)
 
-    async def _start(self, fuse: Mapping[str, str]) -> asyncio.subprocess.Process:
+    async def _start(self, fuse: dict[str, str]) -> asyncio.subprocess.Process:
         self.starts += 1
-        environment = {name: v for name, v in os.environ.items() if name[:6] != "SYNCD_"}
-        environment |= {"SYNCD_TEST_UNKNOWN_WAIT": str(UNKNOWN_WAIT), **fuse}
+        shorter = {"SYNCD_TEST_UNKNOWN_WAIT": str(UNKNOWN_WAIT)}
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -91,7 +89,7 @@ class Daemon:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env=_environment() | shorter | fuse,
                 # Ctrl-C in the terminal is ours: we stop the daemon in our own order.
                 start_new_session=True,
             )
@@ -131,6 +129,11 @@ class Daemon:
         self._ended.set()
 
 
+def _environment() -> dict[str, str]:
+    """Return ours, without settings that were meant for another syncd."""
+    return {name: v for name, v in environment().items() if not name.startswith("SYNCD_")}
+
+
 async def command(config: Path, *words: str) -> Json:
     """Run another `syncd` command on the demo's store and return the JSON it prints."""
     process = await asyncio.create_subprocess_exec(
@@ -139,6 +142,7 @@ async def command(config: Path, *words: str) -> Json:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env=_environment(),
     )
     printed, complaints = await process.communicate()
     if process.returncode:
