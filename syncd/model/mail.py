@@ -74,6 +74,23 @@ class Listed:
     octets: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """What the ledger remembers of one server message."""
+
+    uid: str
+    digest: bytes = b""
+    """Empty, or the content's SHA-256 where a server gives one UIDL to several messages."""
+    state: LedgerState
+    copies: int = 1
+    """How many messages of the listing it stands for."""
+    attempts: int = 0
+    """Refused RETRs or DELEs since the last that went well."""
+    next_try_at: datetime | None = None
+    delete_pending: bool = False
+    """It is in the store, and its copy on the server may go."""
+
+
 @dataclass(frozen=True, slots=True)
 class MaildropStatus:
     """STAT's answer: a hint, never the truth."""

@@ -44,8 +44,8 @@ class PollOutcome:
     octets: int = 0
     more: bool = False
     """Whether messages of the first listing still wait to be judged."""
-    left_alone: int | None = None
-    """On the first listing: how many messages were there before and stay untouched."""
+    remark: str | None = None
+    """What the operator should know of this poll although nothing failed."""
     memory: ListingMemory | None = None
     """What the next poll should be given; None after a failure: it asks for everything."""
     failure: Failure | None = None
