@@ -1,0 +1,468 @@
+"""One POP3 session without a socket: commands in, bytes out; bytes in, events out.
+
+    session.ask(stat(), uidl(7))
+    transport.write(session.bytes_to_send())
+    events = session.receive(data)              # then bytes_to_send() again
+
+Rule 1: `receive` never raises. Whatever the server sends becomes events; what the protocol
+        does not allow, or a limit does not, becomes one `Violated`, after which the session
+        is deaf. Events of what came before it are whole.
+Rule 2: cut the stream anywhere: the events are the same, up to the size of the chunks.
+Rule 3: nothing per line. A message costs a few searches, whatever is in it.
+Rule 4: the table says what may be asked when; an unlisted pair changes nothing and raises
+        LocalProtocolError, which is a bug of ours.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+
+from syncd.model.mail import CHUNK_OCTETS
+from syncd.protocols.lines import BARE_LF, CRLF, Block, LineTooLong, find_line_end, undone
+from syncd.protocols.pop3_replies import (
+    Capabilities,
+    Indicator,
+    Status,
+    as_text,
+    find_timestamp,
+    read_capabilities,
+    read_status,
+)
+
+
+class State(StrEnum):
+    """RFC 1939's states, and the moments before and after them."""
+
+    GREETING = "greeting"
+    AUTHORIZATION = "authorization"
+    TLS = "tls"
+    """STLS was accepted, the handshake is due: not a byte may come before it."""
+    TRANSACTION = "transaction"
+    UPDATE = "update"
+
+
+class Verb(StrEnum):
+    """The commands this client knows."""
+
+    CAPA = "CAPA"
+    STLS = "STLS"
+    UTF8 = "UTF8"
+    USER = "USER"
+    PASS = "PASS"  # noqa: S105 - a command
+    APOP = "APOP"
+    AUTH = "AUTH"
+    STAT = "STAT"
+    LIST = "LIST"
+    UIDL = "UIDL"
+    TOP = "TOP"
+    RETR = "RETR"
+    DELE = "DELE"
+    NOOP = "NOOP"
+    QUIT = "QUIT"
+
+
+TRANSITIONS: Mapping[tuple[State, Verb], State] = {
+    (State.AUTHORIZATION, Verb.CAPA): State.AUTHORIZATION,
+    (State.AUTHORIZATION, Verb.STLS): State.TLS,
+    (State.AUTHORIZATION, Verb.UTF8): State.AUTHORIZATION,
+    (State.AUTHORIZATION, Verb.USER): State.AUTHORIZATION,
+    (State.AUTHORIZATION, Verb.PASS): State.TRANSACTION,
+    (State.AUTHORIZATION, Verb.APOP): State.TRANSACTION,
+    (State.AUTHORIZATION, Verb.AUTH): State.TRANSACTION,
+    (State.AUTHORIZATION, Verb.QUIT): State.UPDATE,
+    (State.TRANSACTION, Verb.CAPA): State.TRANSACTION,
+    (State.TRANSACTION, Verb.STAT): State.TRANSACTION,
+    (State.TRANSACTION, Verb.LIST): State.TRANSACTION,
+    (State.TRANSACTION, Verb.UIDL): State.TRANSACTION,
+    (State.TRANSACTION, Verb.TOP): State.TRANSACTION,
+    (State.TRANSACTION, Verb.RETR): State.TRANSACTION,
+    (State.TRANSACTION, Verb.DELE): State.TRANSACTION,
+    (State.TRANSACTION, Verb.NOOP): State.TRANSACTION,
+    (State.TRANSACTION, Verb.QUIT): State.UPDATE,
+}
+"""State and command -> the state after +OK. After -ERR it stays as it was."""
+
+
+class Reply(Enum):
+    """What follows +OK."""
+
+    LINE = "line"
+    LISTING = "listing"
+    HEADER = "header"
+    MESSAGE = "message"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command; its line may hold a password and is not printed."""
+
+    verb: Verb
+    line: bytes = field(repr=False)
+    reply: Reply = Reply.LINE
+    number: int = 0
+    octets: int = 0
+    """How much the answer is expected to be: what LIST said."""
+
+
+def single(verb: Verb, *arguments: str) -> Command:
+    """Make a command that is answered by one line."""
+    return Command(verb, " ".join((verb, *arguments)).encode() + b"\r\n")
+
+
+def everything(verb: Verb) -> Command:
+    """Make CAPA, or LIST or UIDL of everything."""
+    return Command(verb, b"%b\r\n" % verb.encode(), Reply.LISTING)
+
+
+def about(verb: Verb, number: int) -> Command:
+    """Make LIST, UIDL or DELE of one message."""
+    return Command(verb, b"%b %d\r\n" % (verb.encode(), number), Reply.LINE, number)
+
+
+def retrieve(number: int, octets: int) -> Command:
+    """Make RETR."""
+    return Command(Verb.RETR, b"RETR %d\r\n" % number, Reply.MESSAGE, number, octets)
+
+
+def top(number: int) -> Command:
+    """Make TOP n 0: the header section alone."""
+    return Command(Verb.TOP, b"TOP %d 0\r\n" % number, Reply.HEADER, number, _USUAL_HEADER)
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """The server's first line; `timestamp` is APOP's challenge."""
+
+    words: str
+    timestamp: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """-ERR, to a command or (None) instead of a greeting."""
+
+    command: Command | None
+    code: str | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """+OK and nothing after it."""
+
+    command: Command
+    words: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Challenged:
+    """AUTH goes on: answer with `respond`."""
+
+    command: Command
+    challenge: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """+OK and a listing, or a header section; dots undone."""
+
+    command: Command
+    block: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A whole message of at most CHUNK_OCTETS."""
+
+    command: Command
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of a larger message."""
+
+    command: Command
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The larger message is complete."""
+
+    command: Command
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Violated:
+    """The server broke the protocol, or (`limit`) sent more than it may."""
+
+    command: Command | None
+    words: str
+    limit: bool = False
+
+
+Event = Greeted | Refused | Accepted | Challenged | Listing | Message | Chunk | Ended | Violated
+
+_END = CRLF.ends[0]
+_USUAL_HEADER = 4096  # octets of an ordinary header section, for the window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLimits:
+    """How much a server may send; beyond it the session ends."""
+
+    message_octets: int = 150 * 2**20
+    listing_octets: int = 24 * 2**20
+    """One listing. The longest legal line of UIDL has 83 octets, so 300,000 messages fit;
+    with UIDLs as real servers write them (25 to 45 octets a line) over half a million."""
+    listing_lines: int = 500_000
+    """Lines of a listing: what is built from it costs some 300 octets for each."""
+    header_octets: int = CHUNK_OCTETS
+    """Header sections are cut to this, not refused: dates and the Message-ID come first."""
+    window_octets: int = 16 * 2**20
+    """Expected octets of all answers under way. At 40 ms and a gigabit 5 MB are in flight."""
+    window_commands: int = 1000
+    """Commands under way: more bought nothing, 50 cost five times the time (performance a)."""
+
+
+class LocalProtocolError(Exception):
+    """We asked for what the state does not allow."""
+
+
+class Pop3Session:
+    """The client's side of one session."""
+
+    def __init__(self, limits: SessionLimits | None = None) -> None:
+        self.state = State.GREETING
+        self.timestamp: str | None = None
+        self.capabilities: Capabilities | None = None
+        """What CAPA said; the driver may put in what it remembers of this server."""
+        self._limits = limits or SessionLimits()
+        self._whole = min(CHUNK_OCTETS, self._limits.message_octets)
+        self._queue: deque[Command] = deque()
+        self._under_way: deque[Command] = deque()
+        self._octets_under_way = 0
+        self._out: list[bytes] = []
+        self._rest = b""  # the beginning of a status line
+        self._block: Block | None = None
+        self._header = b""  # what is kept of a header section that is too long
+        self._in_chunks = False  # the message in `_block` has been handed out in part
+        self._deaf = False
+
+    @property
+    def pipelining(self) -> bool:
+        """Tell whether commands may be sent before the last one is answered (RFC 2449, 6.6)."""
+        return self.capabilities is not None and "PIPELINING" in self.capabilities
+
+    @property
+    def unanswered(self) -> int:
+        """Count the commands that were sent and not answered in full."""
+        return len(self._under_way)
+
+    def ask(self, *commands: Command) -> None:
+        """Queue commands; `bytes_to_send` lets out what fits the window."""
+        for wanted in commands:
+            if (self.state, wanted.verb) not in TRANSITIONS:
+                raise LocalProtocolError(f"{wanted.verb} in state {self.state}")
+        self._queue.extend(commands)
+
+    def respond(self, response: bytes) -> None:
+        """Answer a challenge with one line of base64."""
+        self._out.append(response + b"\r\n")
+
+    def withdraw(self) -> int:
+        """Forget what is queued; return how many answers are still to come."""
+        self._queue.clear()
+        return len(self._under_way)
+
+    def bytes_to_send(self) -> bytes:
+        """Return what may go out now."""
+        if self._queue:
+            self._fill_window()
+        if not self._out:
+            return b""
+        out = b"".join(self._out)
+        self._out.clear()
+        return out
+
+    def tls_started(self) -> None:
+        """Go on after the handshake; what was said before it is forgotten (RFC 2595, 4)."""
+        self.state = State.AUTHORIZATION
+        self.capabilities = None
+        self.timestamp = None
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take bytes from the server; return what they complete."""
+        events: list[Event] = []
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        at = 0
+        while at < len(data) and not self._deaf:
+            if self._block is None:
+                at = self._read_reply(data, at, events)
+            else:
+                at = self._read_block(self._block, data, at, events)
+        return events
+
+    def _fill_window(self) -> None:
+        limits, under_way = self._limits, self._under_way
+        most = limits.window_commands if self.pipelining else 1
+        if len(under_way) > most // 2:
+            return  # enough to do: a few large writes are cheaper than many small ones
+        while self._queue and len(under_way) < most:
+            if under_way and self._octets_under_way >= limits.window_octets:
+                break
+            wanted = self._queue.popleft()
+            self._octets_under_way += wanted.octets
+            under_way.append(wanted)
+            self._out.append(wanted.line)
+
+    def _read_reply(self, data: bytes, at: int, events: list[Event]) -> int:
+        """Read the status line at `at`, with its message where that lies in `data` whole."""
+        if self.state is State.TLS:
+            return self._violate(events, "bytes before the TLS handshake", data)
+        try:
+            lf = find_line_end(data, at)
+        except LineTooLong:
+            return self._violate(events, "a status line without end", data, limit=True)
+        if lf < 0:
+            self._rest = data[at:]
+            return len(data)
+        has_cr = lf > at and data.startswith(b"\r", lf - 1)
+        if has_cr and data.startswith(b"+OK", at):
+            end = self._read_whole_message(data, lf - 1, events)
+            if end >= 0:
+                return end
+        return self._read_status(data, at, lf - has_cr, lf + 1, events)
+
+    def _read_whole_message(self, data: bytes, eol: int, events: list[Event]) -> int:
+        """Take the short way of nearly every message; return where it ended, or -1."""
+        if not self._under_way or self._under_way[0].reply is not Reply.MESSAGE:
+            return -1
+        end = data.find(_END, eol, eol + self._whole + len(_END))
+        if end < 0:
+            return -1
+        start = eol + 2
+        if data.startswith(b".", start) and start < end:
+            start += 1
+        wanted = self._under_way.popleft()
+        self._octets_under_way -= wanted.octets
+        events.append(Message(wanted, undone(data[start : end + 2])))
+        return end + len(_END)
+
+    def _read_status(
+        self, data: bytes, at: int, eol: int, after: int, events: list[Event]
+    ) -> int:
+        line = data[at:eol]
+        status = read_status(line)
+        if status is None:
+            return self._violate(events, f"not a POP3 reply: {as_text(line)}", data)
+        if self.state is State.GREETING and status.indicator is not Indicator.CHALLENGE:
+            self._greet(status, events)
+            return after
+        if not self._under_way:
+            return self._violate(events, f"unasked: {as_text(line)}", data)
+        wanted = self._under_way[0]
+        match status.indicator:
+            case Indicator.ERR:
+                self._answered()
+                events.append(Refused(wanted, status.code, as_text(status.words)))
+            case Indicator.CHALLENGE if wanted.verb is Verb.AUTH:
+                events.append(Challenged(wanted, status.words))
+            case Indicator.CHALLENGE:
+                return self._violate(events, f"a challenge: {as_text(line)}", data)
+            case Indicator.OK if wanted.reply is Reply.LINE:
+                self._answered()
+                self.state = TRANSITIONS.get((self.state, wanted.verb), self.state)
+                self._deaf = self.state is State.UPDATE
+                events.append(Accepted(wanted, status.words))
+            case Indicator.OK:
+                self._block = Block(CRLF if eol + 2 == after else BARE_LF)
+                return eol
+        return after
+
+    def _greet(self, status: Status, events: list[Event]) -> None:
+        words = as_text(status.words)
+        if status.indicator is Indicator.OK:
+            self.state = State.AUTHORIZATION
+            self.timestamp = find_timestamp(status.words)
+            events.append(Greeted(words, self.timestamp))
+        else:
+            self._deaf = True
+            events.append(Refused(None, status.code, words))
+
+    def _read_block(self, block: Block, data: bytes, at: int, events: list[Event]) -> int:
+        """Go on with a multi-line reply; return where it ended, or the end of `data`."""
+        end = block.feed(data, at)
+        wanted = self._under_way[0]
+        if block.octets > self._most_octets(wanted):
+            what = f"more than {self._most_octets(wanted)} octets in answer to {wanted.verb}"
+            return self._violate(events, what, data, limit=True)
+        match wanted.reply:
+            case Reply.MESSAGE:
+                self._read_message(block, wanted, events, complete=end >= 0)
+            case Reply.HEADER:
+                self._read_header(block, wanted, events, complete=end >= 0)
+            case Reply.LISTING if end >= 0:
+                self._read_listing(block, wanted, events)
+            case _:
+                pass
+        if end < 0:
+            return len(data)
+        self._answered()
+        return end
+
+    def _read_message(
+        self, block: Block, wanted: Command, events: list[Event], *, complete: bool
+    ) -> None:
+        if block.octets > self._whole:
+            self._in_chunks = True
+        if not self._in_chunks:
+            if complete:
+                events.append(Message(wanted, block.take()))
+            return
+        if block.held and (complete or block.held > CHUNK_OCTETS):
+            events.append(Chunk(wanted, block.take()))
+        if complete:
+            events.append(Ended(wanted, block.octets))
+
+    def _read_header(
+        self, block: Block, wanted: Command, events: list[Event], *, complete: bool
+    ) -> None:
+        if complete or block.held > self._limits.header_octets:
+            self._header = (self._header + block.take())[: self._limits.header_octets]
+        if complete:
+            events.append(Listing(wanted, self._header))
+            self._header = b""
+
+    def _read_listing(self, block: Block, wanted: Command, events: list[Event]) -> None:
+        text = block.take()
+        lines = text.count(b"\n")
+        if lines > self._limits.listing_lines:
+            what = f"{lines} lines in answer to {wanted.verb}"
+            self._violate(events, what, b"", limit=True)
+            return
+        if wanted.verb is Verb.CAPA:
+            self.capabilities = read_capabilities(text)
+        events.append(Listing(wanted, text))
+
+    def _most_octets(self, wanted: Command) -> int:
+        if wanted.reply is Reply.LISTING:
+            return self._limits.listing_octets
+        return self._limits.message_octets
+
+    def _answered(self) -> None:
+        self._octets_under_way -= self._under_way.popleft().octets
+        self._block = None
+        self._in_chunks = False
+
+    def _violate(
+        self, events: list[Event], words: str, data: bytes, *, limit: bool = False
+    ) -> int:
+        self._deaf = True
+        wanted = self._under_way[0] if self._under_way else None
+        events.append(Violated(wanted, words, limit))
+        return len(data)
