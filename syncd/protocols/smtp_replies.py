@@ -55,13 +55,18 @@ def read_reply(code: int, text: str) -> SmtpReply:
     return SmtpReply(code, enhanced, " ".join(word for word in words if word))
 
 
-def find_reply(data: bytes) -> SmtpReply | None:
-    """Find the first whole reply in bytes that nobody waited for; None if there is none."""
+def split_reply(data: bytes) -> tuple[SmtpReply, bytes] | None:
+    """Cut the first whole reply off; return it and the rest, None if there is no reply.
+
+    A line that is no reply line ends the search: what stands before a reply is no reply.
+    """
     words: list[str] = []
-    for found in _LINE.finditer(data):
+    at = 0
+    while found := _LINE.match(data, at):
         words.append(found[3].decode("utf-8", "replace"))
+        at = found.end()
         if found[2] != b"-":
-            return read_reply(int(found[1]), "\n".join(words))
+            return read_reply(int(found[1]), "\n".join(words)), data[at:]
     return None
 
 

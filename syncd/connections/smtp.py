@@ -1,0 +1,530 @@
+"""The one door to aiosmtplib: an authenticated SMTP session, phase by phase.
+
+aiosmtplib's protocol waits for replies, refuses control characters in commands and upgrades
+the transport. Its client class is left alone: that one gives TCP, TLS and greeting a single
+time-out, checks the certificate against no name but the server's own, tries one mechanism
+after another with a wrong password, and hides how far a message came (faults M2, M3, M9).
+
+Rule 1: TLS when the profile says so or no session at all; no byte of a login before it.
+Rule 2: one mechanism, chosen before, tried once.
+Rule 3: every reply is one reply. More bytes than that, or bytes that nobody asked for, end
+the session: a later command would take them for its own answer.
+Rule 4: whatever goes wrong drops the connection, cancellation included (libraries.md 0.3).
+"""
+
+import asyncio
+import base64
+import binascii
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import cast
+
+from aiosmtplib.errors import SMTPException, SMTPResponseException
+from aiosmtplib.protocol import SMTPProtocol
+
+from syncd.connections.seams import EnvelopeReplies, UnlockedLogin
+from syncd.connections.tls import (
+    classify_tls_error,
+    context_for,
+    describe_tls_error,
+    matches_pin,
+    server_name,
+)
+from syncd.errors import (
+    BytesBeforeTls,
+    CommandRefused,
+    ConnectionLost,
+    LoginRefused,
+    MechanismNotOffered,
+    NameNotFound,
+    Phase,
+    PlaintextLoginForbidden,
+    ProtocolViolated,
+    ServerError,
+    TimedOut,
+    TlsFailed,
+    TlsFailure,
+    TlsNotOffered,
+    Unreachable,
+)
+from syncd.model.profile import Authentication, Endpoint, IpVersion, Security
+from syncd.observe.edges import reached
+from syncd.protocols import sasl
+from syncd.protocols.dot_stuffing import DotStuffer
+from syncd.protocols.smtp_replies import (
+    Capabilities,
+    SmtpReply,
+    read_capabilities,
+    split_reply,
+)
+
+OUR_NAME = b"[127.0.0.1]"
+"""What we call ourselves in EHLO. Always the same: it tells nothing about the inside of the
+operator's network (it ends up in Received), costs no DNS (getfqdn may take 30 s), and as an
+address literal it passes the checks that refuse `localhost` as no full name."""
+
+_FAMILIES = {
+    IpVersion.AUTO: socket.AF_UNSPEC,
+    IpVersion.IPV4: socket.AF_INET,
+    IpVersion.IPV6: socket.AF_INET6,
+}
+
+_EYEBALLS_DELAY = 0.25
+"""Seconds before the next address is tried beside a silent one (RFC 8305 5)."""
+
+_MOST_UNASKED = 64 * 1024
+"""Octets kept of what a server says; aiosmtplib gives up on a reply of half of that."""
+
+_SPEAKABLE = re.compile(
+    r'("(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*"|[^\s<>"\x00-\x1f\x7f]+)@[^\s<>"\x00-\x1f\x7f]+'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Seconds to wait in each phase: RFC 5321 4.5.3.2, and the operator's connect_timeout."""
+
+    connect: float = 20
+    greeting: float = 300
+    command: float = 300
+    """EHLO, STARTTLS, AUTH, MAIL, RCPT, RSET."""
+    data: float = 120
+    block: float = 180
+    """For one piece of the message to leave."""
+    after_dot: float = 600
+    """A shorter wait is what makes duplicates (RFC 5321 4.5.3.2.6)."""
+    quit: float = 10
+    """Nothing depends on this answer."""
+
+
+async def open_smtp(
+    endpoint: Endpoint, login: UnlockedLogin, *, patience: Patience | None = None
+) -> "SmtpSender":
+    """Connect, secure, log in; raises ServerError."""
+    patience = patience or Patience()
+    conversation = await _connect(endpoint, patience)
+    session = _Session(endpoint.place, conversation, patience)
+    try:
+        await session.greet()
+        capabilities = await session.hello()
+        if endpoint.security is Security.STARTTLS:
+            await session.start_tls(endpoint, capabilities)
+            capabilities = await session.hello()
+        await session.log_in(endpoint, login, capabilities)
+    except BaseException:
+        session.abort()
+        raise
+    return SmtpSender(session, capabilities)
+
+
+class SmtpSender:
+    """One authenticated session: any number of messages (`seams.MailSender`)."""
+
+    def __init__(self, session: "_Session", capabilities: Capabilities) -> None:
+        self._session = session
+        self._offers = capabilities
+        self._patience = session.patience
+
+    @property
+    def place(self) -> str:
+        """host:port, for errors."""
+        return self._session.place
+
+    async def envelope(
+        self,
+        sender: str,
+        recipients: Sequence[str],
+        octets: int,
+        *,
+        eight_bit: bool = False,
+        utf8: bool = False,
+    ) -> EnvelopeReplies:
+        """MAIL FROM and RCPT TO; a refusal is in the replies, not raised.
+
+        What this server cannot take is refused here, in its name, without asking.
+        """
+        mail = self._foreseen(sender, octets, utf8=utf8)
+        if mail is None:
+            wants_utf8 = utf8 or not all(map(str.isascii, (sender, *recipients)))
+            words = [b"FROM:" + _path(sender), *self._options(octets, eight_bit, wants_utf8)]
+            mail = await self._ask(Phase.MAIL, b"MAIL", *words)
+        if not mail.is_positive:
+            return EnvelopeReplies(mail, ())
+        return EnvelopeReplies(
+            mail, tuple([await self._rcpt(address) for address in recipients])
+        )
+
+    async def body(self, chunks: AsyncIterable[bytes]) -> SmtpReply | None:
+        """DATA and the message, all but the final dot; the reply if DATA was refused."""
+        reply = await self._session.ask(Phase.DATA, self._patience.data, b"DATA")
+        if reply.code >= 400:
+            return reply
+        if reply.code != 354:
+            raise self._session.violated(Phase.DATA, reply)
+        stuffer = DotStuffer()
+        try:
+            async for chunk in chunks:
+                await self._session.push(stuffer.feed(chunk))
+            await self._session.push(stuffer.finish())
+        except BaseException:
+            self.abort()  # the chunks may fail too: a message cut short must never get a dot
+            raise
+        return None
+
+    async def dot(self) -> SmtpReply:
+        """Send the final dot and wait for the answer, up to 10 minutes."""
+        return await self._session.dot()
+
+    async def reset(self) -> None:
+        """RSET: forget the envelope, keep the session."""
+        reply = await self._ask(Phase.MAIL, b"RSET")
+        if not reply.is_positive:
+            raise self._session.violated(Phase.MAIL, reply)
+
+    async def quit(self) -> None:
+        """Say goodbye; what the server answers does not matter."""
+        with suppress(ServerError):
+            await self._session.ask(Phase.QUIT, self._patience.quit, b"QUIT")
+        self._session.close()
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        self._session.abort()
+
+    async def _rcpt(self, address: str) -> SmtpReply:
+        if not _SPEAKABLE.fullmatch(address):
+            return SmtpReply(501, "5.1.3", "syncd does not speak such an address")
+        if not (address.isascii() or self._offers.smtputf8):
+            return SmtpReply(553, "5.6.7", _NO_UTF8)
+        return await self._ask(Phase.RCPT, b"RCPT", b"TO:" + _path(address))
+
+    def _foreseen(self, sender: str, octets: int, *, utf8: bool) -> SmtpReply | None:
+        """Return the refusal that the server's capabilities already are."""
+        limit = self._offers.size_limit
+        if not _SPEAKABLE.fullmatch(sender):
+            return SmtpReply(501, "5.1.7", "syncd does not speak such an address")
+        if limit is not None and octets > limit:
+            return SmtpReply(552, "5.3.4", f"this server takes {limit} octets, not {octets}")
+        if (utf8 or not sender.isascii()) and not self._offers.smtputf8:
+            return SmtpReply(553, "5.6.7", _NO_UTF8)
+        return None
+
+    def _options(self, octets: int, eight_bit: bool, utf8: bool) -> list[bytes]:  # noqa: FBT001
+        offers = self._offers
+        options = [
+            (offers.offers_size, b"SIZE=%d" % octets),
+            # Where 8BITMIME is not offered the octets go out as they are: to turn them into
+            # quoted-printable would break signatures, and "just send 8" arrives.
+            (offers.eight_bit_mime and (eight_bit or utf8), b"BODY=8BITMIME"),
+            (offers.smtputf8 and utf8, b"SMTPUTF8"),
+        ]
+        return [option for is_wanted, option in options if is_wanted]
+
+    async def _ask(self, phase: Phase, *words: bytes) -> SmtpReply:
+        reply = await self._session.ask(phase, self._patience.command, *words)
+        if 300 <= reply.code < 400:
+            raise self._session.violated(phase, reply)
+        return reply
+
+
+def choose_mechanism(
+    endpoint: Endpoint, offered: frozenset[str], *, is_encrypted: bool
+) -> Authentication:
+    """Choose the one mechanism to try; raises MechanismNotOffered, PlaintextLoginForbidden."""
+    may_be_readable = is_encrypted or endpoint.allow_plaintext_login
+    readable = [Authentication.PLAIN, Authentication.LOGIN]
+    match endpoint.authentication:
+        case Authentication.AUTO if is_encrypted:
+            wanted = [*readable, Authentication.CRAM_MD5]
+        case Authentication.AUTO:
+            wanted = [Authentication.CRAM_MD5, *readable]
+        case explicit:
+            wanted = [explicit]
+    possible = [m for m in wanted if m in _MECHANISMS and m.value.upper() in offered]
+    allowed = [m for m in possible if may_be_readable or m is Authentication.CRAM_MD5]
+    if allowed:
+        return allowed[0]
+    if possible or (not may_be_readable and not offered):
+        raise PlaintextLoginForbidden(
+            endpoint.place,
+            Phase.LOGIN,
+            "the password would cross the network readable; use TLS, or set allow_plaintext_login",
+        )
+    raise MechanismNotOffered(
+        endpoint.place,
+        Phase.LOGIN,
+        f"wanted: {', '.join(m.value for m in wanted)}; offered: {', '.join(sorted(offered)) or 'none'}",
+    )
+
+
+_MECHANISMS = frozenset({Authentication.PLAIN, Authentication.LOGIN, Authentication.CRAM_MD5})
+_NO_UTF8 = "this server does not offer SMTPUTF8, and the address or header is not ASCII"
+
+
+class _Conversation(SMTPProtocol):
+    """aiosmtplib's reader of replies, which also keeps all that was heard since the question."""
+
+    def __init__(self) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self.heard = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        """Keep the bytes (a bounded number of them) and pass them on."""
+        self.heard += data[: max(0, _MOST_UNASKED - len(self.heard))]
+        super().data_received(data)
+
+    def abort(self) -> None:
+        """Drop the connection; nothing that is still buffered leaves."""
+        if self.transport is not None:
+            # A cast, because uvloop's transports are instances of none of asyncio's classes.
+            cast(asyncio.WriteTransport, self.transport).abort()
+
+
+class _Session:
+    """Questions and answers on one connection; every error is one of ours, and final."""
+
+    def __init__(self, place: str, conversation: _Conversation, patience: Patience) -> None:
+        self.place = place
+        self.patience = patience
+        self._conversation = conversation
+
+    async def greet(self) -> None:
+        """Read the greeting."""
+        async with self._at(Phase.GREETING, self.patience.greeting):
+            await self._conversation.read_response()
+        reply = self._only_reply(Phase.GREETING)
+        if not reply.is_positive:
+            raise self._refused(Phase.GREETING, reply)
+
+    async def hello(self) -> Capabilities:
+        """EHLO; read anew what the server offers."""
+        async with self._at(Phase.HELLO, self.patience.command):
+            self._begin(Phase.HELLO)
+            response = await self._conversation.execute_command(b"EHLO", OUR_NAME)
+        reply = self._only_reply(Phase.HELLO)
+        if not reply.is_positive:
+            raise self._refused(Phase.HELLO, reply)
+        return read_capabilities(response.message)
+
+    async def start_tls(self, endpoint: Endpoint, capabilities: Capabilities) -> None:
+        """STARTTLS; whatever came readable beside the one reply is an injection (faults 49)."""
+        if not capabilities.starttls:
+            raise TlsNotOffered(self.place, Phase.STARTTLS, "EHLO did not offer STARTTLS")
+        conversation = self._conversation
+        async with self._at(Phase.STARTTLS, self.patience.command):
+            self._begin(Phase.STARTTLS)
+            try:
+                await conversation.start_tls(
+                    context_for(endpoint),
+                    server_hostname=server_name(endpoint),
+                    timeout=self.patience.connect,
+                )
+            except SMTPResponseException as exc:
+                found = split_reply(bytes(conversation.heard))
+                if found is None:
+                    raise
+                raise self._refused(Phase.STARTTLS, found[0]) from exc
+        found = split_reply(bytes(conversation.heard))
+        if found is None or found[1]:
+            self.abort()
+            raise BytesBeforeTls(
+                self.place, Phase.STARTTLS, "bytes arrived before the handshake"
+            )
+        conversation.heard.clear()
+        _check_pin(endpoint, conversation)
+
+    async def log_in(
+        self, endpoint: Endpoint, login: UnlockedLogin, capabilities: Capabilities
+    ) -> None:
+        """AUTH, once, with the one mechanism chosen."""
+        is_encrypted = endpoint.security is not Security.NONE
+        mechanism = choose_mechanism(
+            endpoint, capabilities.mechanisms, is_encrypted=is_encrypted
+        )
+        proof = _proof(self.place, mechanism, login)
+        initial = next(proof)
+        words = [b"AUTH", mechanism.value.upper().encode()]
+        if initial is not None:
+            words.append(base64.b64encode(initial))
+        reply = await self.ask(Phase.LOGIN, self.patience.command, *words)
+        while reply.code == 334:
+            response = self._response(proof, reply)
+            reply = await self.ask(Phase.LOGIN, self.patience.command, response)
+        if not reply.is_positive:
+            raise LoginRefused(
+                self.place, reply.words, reply_code=reply.code, enhanced=reply.enhanced
+            )
+
+    def _response(self, proof: sasl.Mechanism, reply: SmtpReply) -> bytes:
+        """Answer a challenge; `*` gives up when the mechanism has nothing more to say."""
+        try:
+            answer = proof.send(base64.b64decode(reply.words))
+        except (StopIteration, binascii.Error):
+            return b"*"
+        return base64.b64encode(answer or b"")
+
+    async def ask(self, phase: Phase, seconds: float, *words: bytes) -> SmtpReply:
+        """Send one command and return its reply."""
+        async with self._at(phase, seconds):
+            self._begin(phase)
+            await self._conversation.execute_command(*words)
+        return self._only_reply(phase)
+
+    async def push(self, piece: bytes) -> None:
+        """Send a piece of the message and wait until most of it has left."""
+        async with self._at(Phase.BODY, self.patience.block):
+            self._refuse_unasked(Phase.BODY)
+            self._conversation.write(piece)
+            await self._conversation._drain_helper()  # noqa: SLF001 - libraries.md 2
+            self._refuse_unasked(Phase.BODY)
+
+    async def dot(self) -> SmtpReply:
+        """Send the dot; whatever is raised once it may have left has phase AFTER_DOT."""
+        if not self._conversation.is_connected:
+            raise ConnectionLost(self.place, Phase.BODY, "closed before the final dot")
+        async with self._at(Phase.AFTER_DOT, self.patience.after_dot):
+            self._conversation.heard.clear()
+            self._conversation.write(b".\r\n")
+            reached("outgoing.dot_sent")
+            await self._conversation.read_response()
+        reply = self._only_reply(Phase.AFTER_DOT)
+        if 300 <= reply.code < 400:
+            raise self.violated(Phase.AFTER_DOT, reply)
+        return reply
+
+    def close(self) -> None:
+        """Close in peace."""
+        if self._conversation.transport is not None:
+            self._conversation.transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection; nothing that is still buffered leaves."""
+        self._conversation.abort()
+
+    def violated(self, phase: Phase, reply: SmtpReply) -> ServerError:
+        """Drop the connection over a reply that has no place here; return the error."""
+        self.abort()
+        return ProtocolViolated(self.place, phase, f"answered {reply}")
+
+    def _refused(self, phase: Phase, reply: SmtpReply) -> ServerError:
+        return CommandRefused(
+            self.place, phase, reply.words, reply_code=reply.code, enhanced=reply.enhanced
+        )
+
+    def _begin(self, phase: Phase) -> None:
+        """Make ready for a reply; a server that has hung up meanwhile has said why."""
+        self._refuse_unasked(phase)
+        self._conversation.heard.clear()
+
+    def _refuse_unasked(self, phase: Phase) -> None:
+        if self._conversation.heard:
+            raise self._unasked(phase)
+
+    def _unasked(self, phase: Phase) -> ServerError:
+        found = split_reply(bytes(self._conversation.heard))
+        if found is not None and found[0].code >= 400:
+            return self._refused(phase, found[0])
+        return ProtocolViolated(self.place, phase, "the server spoke without being asked")
+
+    def _only_reply(self, phase: Phase) -> SmtpReply:
+        found = split_reply(bytes(self._conversation.heard))
+        if found is None or found[1]:
+            self.abort()
+            raise ProtocolViolated(self.place, phase, "more, or less, than one reply")
+        self._conversation.heard.clear()
+        return found[0]
+
+    @asynccontextmanager
+    async def _at(self, phase: Phase, seconds: float) -> AsyncIterator[None]:
+        """Limit a step in time; drop the connection and say in our words what went wrong."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except ServerError:
+            self.abort()
+            raise
+        except ssl.SSLError as exc:
+            self.abort()
+            raise _tls_failed(self.place, exc) from exc
+        except SMTPResponseException as exc:
+            self.abort()
+            raise ProtocolViolated(self.place, phase, exc.message) from exc
+        except TimeoutError as exc:
+            self.abort()
+            raise TimedOut(self.place, phase, f"no answer within {seconds:g} s") from exc
+        except (SMTPException, OSError) as exc:
+            self.abort()
+            if phase is not Phase.AFTER_DOT and self._conversation.heard:
+                raise self._unasked(phase) from exc  # its last words, then it hung up
+            raise ConnectionLost(self.place, phase, "the server closed the connection") from exc
+        except BaseException:
+            self.abort()
+            raise
+
+
+async def _connect(endpoint: Endpoint, patience: Patience) -> _Conversation:
+    """TCP, and TLS where it begins with the connection."""
+    place, loop = endpoint.place, asyncio.get_running_loop()
+    is_tls = endpoint.security is Security.TLS
+    try:
+        async with asyncio.timeout(patience.connect):
+            _, conversation = await loop.create_connection(
+                _Conversation,
+                endpoint.server,
+                endpoint.port,
+                family=_FAMILIES[endpoint.ip],
+                local_addr=(endpoint.source_address, 0) if endpoint.source_address else None,
+                happy_eyeballs_delay=_EYEBALLS_DELAY,
+                ssl=context_for(endpoint) if is_tls else None,
+                server_hostname=(endpoint.tls_server_name or endpoint.server)
+                if is_tls
+                else None,
+            )
+    except ssl.SSLError as exc:
+        raise _tls_failed(place, exc) from exc
+    except socket.gaierror as exc:
+        raise NameNotFound(place, Phase.RESOLVE, exc.strerror or str(exc)) from exc
+    except TimeoutError as exc:
+        words = f"no connection within {patience.connect:g} s"
+        raise Unreachable(place, Phase.CONNECT, words) from exc
+    except OSError as exc:
+        raise Unreachable(place, Phase.CONNECT, exc.strerror or str(exc)) from exc
+    if is_tls:
+        _check_pin(endpoint, conversation)
+    return conversation
+
+
+def _check_pin(endpoint: Endpoint, conversation: _Conversation) -> None:
+    transport = conversation.transport
+    if endpoint.tls_pin is None or transport is None:
+        return
+    certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    if not matches_pin(certificate, endpoint.tls_pin):
+        conversation.abort()
+        words = "the certificate is not the pinned one"
+        raise TlsFailed(endpoint.place, Phase.TLS, words, TlsFailure.PIN_MISMATCH)
+
+
+def _tls_failed(place: str, exc: ssl.SSLError) -> TlsFailed:
+    return TlsFailed(place, Phase.TLS, describe_tls_error(exc), classify_tls_error(exc))
+
+
+def _proof(place: str, mechanism: Authentication, login: UnlockedLogin) -> sasl.Mechanism:
+    password = login.password.reveal()
+    if sasl.unspeakable(login.username) or sasl.unspeakable(password):
+        raise LoginRefused(place, "the user name or password holds a CR, LF or NUL")
+    if mechanism is Authentication.PLAIN:
+        return sasl.plain(login.username, password, login.authorize_as)
+    if login.authorize_as is not None:
+        raise MechanismNotOffered(place, Phase.LOGIN, "impersonation needs PLAIN")
+    if mechanism is Authentication.LOGIN:
+        return sasl.login(login.username, password)
+    return sasl.cram_md5(login.username, password)
+
+
+def _path(address: str) -> bytes:
+    return b"<" + address.encode() + b">"
