@@ -80,7 +80,7 @@ class LocalServer:
         sock.bind(str(self._path))
         self._path.chmod(SOCKET_MODE)
         sock.listen(128)
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003 - the socket module knows no keyword here
         self._socket = sock
 
     async def run(self) -> None:

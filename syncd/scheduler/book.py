@@ -73,6 +73,10 @@ class Book:
         """Return the mailbox of an address, written in any case."""
         return self._by_address.get(address_key(address))
 
+    def by_id(self, mailbox_id: int) -> Entry | None:
+        """Return the mailbox of an id, if there is one."""
+        return self._by_id.get(MailboxId(mailbox_id))
+
     def address_of(self, mailbox_id: MailboxId) -> str:
         """Return a mailbox's address as it is written."""
         return self._by_id[mailbox_id].record.address
@@ -95,7 +99,8 @@ async def read_book(db: Database, configured: Sequence[Mailbox]) -> Book:
                 wanted.get(record.address_key),
                 record,
                 *(
-                    known.get((record.id, direction), DirectionRecord(record.id, direction))
+                    known.get((record.id, direction))
+                    or DirectionRecord(mailbox_id=record.id, direction=direction)
                     for direction in Direction
                 ),
             )

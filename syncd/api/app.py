@@ -1,0 +1,31 @@
+"""The application: every route of this version over one desk."""
+
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
+
+from syncd.api import problems
+from syncd.api.desk import Desk
+from syncd.api.routes import mailboxes, messages, outgoing, quarantine, status
+
+PREFIX = "/api/v1"
+
+
+def build_app(desk: Desk, version: str) -> FastAPI:
+    """Build the application; the desk is the daemon, or a command over the store."""
+    app = FastAPI(
+        title="syncd",
+        version=version,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+    )
+    problems.install(app)
+    for resource in (status, mailboxes, messages, outgoing, quarantine):
+        app.include_router(resource.routes(desk), prefix=PREFIX)
+
+    @app.get("/healthz", response_class=PlainTextResponse)
+    async def healthz() -> str:
+        """Say that the process is alive."""
+        return "ok\n"
+
+    return app

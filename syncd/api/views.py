@@ -1,0 +1,125 @@
+"""How things look as JSON: one function a kind, used by every route that shows it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from syncd.model.mailbox import Direction
+from syncd.model.outgoing import Recipient
+from syncd.scheduler.book import Entry
+from syncd.store.directions import DirectionRecord
+from syncd.store.outbox import AttemptRow, OutgoingRow
+
+Json = dict[str, Any]  # JSON as orjson takes it
+
+DIRECTIONS = tuple(Direction)
+
+
+def page(items: Sequence[Json], following: str | int | None) -> Json:
+    """Wrap a list: `next` goes on from here, null at the end (contract 5)."""
+    return {"items": list(items), "next": following}
+
+
+def moment(at: datetime | None) -> str | None:
+    """Write a moment as RFC 3339 in UTC."""
+    return None if at is None else at.isoformat().replace("+00:00", "Z")
+
+
+def mailbox(entry: Entry) -> Json:
+    """Show one mailbox."""
+    record, configured = entry.record, entry.mailbox
+    return {
+        "id": record.id,
+        "address": record.address,
+        "name": configured.name if configured else None,
+        "type": record.type,
+        "profile": record.profile,
+        "owner": configured.owner if configured else None,
+        "tenant": record.tenant,
+        "parked": configured is None,
+        "approval": {
+            "state": record.approval,
+            "by": record.approval_by,
+            "at": moment(record.approval_at),
+        },
+        "incoming": direction(entry, Direction.INCOMING),
+        "outgoing": direction(entry, Direction.OUTGOING),
+        "appointments_contacts_tasks_status": "not_run",
+        "first_enabled_at": moment(record.first_enabled_at),
+    }
+
+
+def direction(entry: Entry, which: Direction) -> Json:
+    """Show the status fields of one direction (contract 3)."""
+    known: DirectionRecord = entry.direction(which)
+    standing = entry.standing(which)
+    error = known.last_error
+    return {
+        "state": standing.state,
+        "why": standing.why or None,
+        "enabled": known.enabled,
+        "status": known.status,
+        "status_at": moment(known.status_at),
+        "status_text": known.status_text,
+        "next_at": moment(known.next_at) if standing.may_connect else None,
+        "postponed_until": moment(known.postponed_until),
+        "postponed_why": known.postponed_why,
+        "last_started_at": moment(known.last_started_at),
+        "last_success_at": moment(known.last_success_at),
+        "last_duration": known.last_duration and known.last_duration.total_seconds(),
+        "last_error": error
+        and {
+            "code": error.code,
+            "level": error.level,
+            "words": error.words,
+            "remedy": error.remedy,
+        },
+        "consecutive_failures": known.consecutive_failures,
+        "taken_total": known.taken_total,
+        "failed_total": known.failed_total,
+    }
+
+
+def outgoing(row: OutgoingRow) -> Json:
+    """Show one queued message."""
+    return {
+        "id": row.id,
+        "mailbox_id": row.mailbox_id,
+        "address": row.address,
+        "state": row.state,
+        "reason": row.reason,
+        "message_id": row.message_id,
+        "sender": row.sender,
+        "subject": row.subject,
+        "octets": row.octets,
+        "created_at": moment(row.created_at),
+        "send_at": moment(row.send_at),
+        "next_attempt_at": moment(row.next_attempt_at),
+        "attempts": row.attempts,
+        "unknown_outcomes": row.unknown_outcomes,
+        "final_at": moment(row.final_at),
+        "recipients": [recipient(one) for one in row.recipients],
+    }
+
+
+def recipient(one: Recipient) -> Json:
+    """Show what became of one recipient, with the server's words."""
+    return {
+        "address": one.address,
+        "state": one.state,
+        "reply_code": one.reply_code,
+        "enhanced": one.enhanced,
+        "words": one.words,
+    }
+
+
+def attempt(row: AttemptRow) -> Json:
+    """Show one line of the delivery history."""
+    return {
+        "n": row.n,
+        "at": moment(row.at),
+        "server": row.server,
+        "phase": row.phase,
+        "result": row.result,
+        "words": row.words,
+    }
