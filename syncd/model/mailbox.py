@@ -46,12 +46,15 @@ class TestStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """A name and a password for one server. `sealed_for` binds a sealed password."""
+    """A name and a password for one server."""
 
     username: str
     password: Secret | SealedSecret
     authorize_as: str | None = None
     """SASL authorization identity, where it differs from the login (impersonation)."""
+    of_profile: bool = False
+    """Whether the profile holds it: a sealed password is bound to the profile's name then,
+    else to the mailbox's address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
