@@ -83,15 +83,13 @@ def unseal(ring: KeyRing, text: str, binding: Binding) -> Secret:
 
 def unlock(login: Login, ring: KeyRing | None, binding: Binding) -> UnlockedLogin:
     """Make a login ready for the wire; raises SecretUnreadable."""
-    match login.password:
-        case Secret() as password:
-            pass
-        case SealedSecret() as sealed:
-            if ring is None:
-                raise SecretUnreadable(
-                    f"{binding} is sealed, and no key is configured under encryption: keys"
-                )
-            password = unseal(ring, sealed.text, binding)
+    password = login.password
+    if isinstance(password, SealedSecret):
+        if ring is None:
+            raise SecretUnreadable(
+                f"{binding} is sealed, and no key is configured under encryption: keys"
+            )
+        password = unseal(ring, password.text, binding)
     return UnlockedLogin(
         username=login.username, password=password, authorize_as=login.authorize_as
     )
