@@ -404,6 +404,7 @@ class _Session:
     def abort(self) -> None:
         """Drop the connection; nothing that is still buffered leaves."""
         self._conversation.abort()
+        self._conversation.heard.clear()
 
     def violated(self, phase: Phase, reply: SmtpReply) -> ServerError:
         """Drop the connection over a reply that has no place here; return the error."""
@@ -425,10 +426,17 @@ class _Session:
             raise self._unasked(phase)
 
     def _unasked(self, phase: Phase) -> ServerError:
+        words = "the server spoke without being asked"
+        return self._refusal_heard(phase) or ProtocolViolated(self.place, phase, words)
+
+    def _last_words(self, phase: Phase) -> ServerError:
+        """Say why the server hung up, if it did."""
+        words = "the server closed the connection"
+        return self._refusal_heard(phase) or ConnectionLost(self.place, phase, words)
+
+    def _refusal_heard(self, phase: Phase) -> ServerError | None:
         found = split_reply(bytes(self._conversation.heard))
-        if found is not None and found[0].code >= 400:
-            return self._refused(phase, found[0])
-        return ProtocolViolated(self.place, phase, "the server spoke without being asked")
+        return self._refused(phase, found[0]) if found and found[0].code >= 400 else None
 
     def _only_reply(self, phase: Phase) -> SmtpReply:
         found = split_reply(bytes(self._conversation.heard))
@@ -457,10 +465,9 @@ class _Session:
             self.abort()
             raise TimedOut(self.place, phase, f"no answer within {seconds:g} s") from exc
         except (SMTPException, OSError) as exc:
+            error = self._last_words(phase)
             self.abort()
-            if phase is not Phase.AFTER_DOT and self._conversation.heard:
-                raise self._unasked(phase) from exc  # its last words, then it hung up
-            raise ConnectionLost(self.place, phase, "the server closed the connection") from exc
+            raise error from exc
         except BaseException:
             self.abort()
             raise

@@ -7,6 +7,7 @@ ehlo, starttls, auth, mail, rcpt, data, body, dot, rset, quit.
 
 import asyncio
 import base64
+import hmac
 import ssl
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator
@@ -90,6 +91,7 @@ class SmtpSink:
         default_factory=lambda: defaultdict(asyncio.Event)
     )
     """Set as soon as a step was reached."""
+    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
     _plans: defaultdict[str, deque[Act | None]] = field(
         default_factory=lambda: defaultdict(deque)
     )
@@ -101,17 +103,28 @@ class SmtpSink:
     @property
     def commands(self) -> list[str]:
         """The verbs heard, in order."""
-        return [line.split(b" ")[0].split(b":")[0].decode().upper() for line in self.heard]
+        return [
+            line.split(b" ")[0].split(b":")[0].decode("utf-8", "replace").upper()
+            for line in self.heard
+        ]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Talk to one client until it leaves or is thrown out."""
         self.connections += 1
+        self._writers.append(writer)
         try:
             await _Conversation(self, reader, writer).run()
         except (_Hangup, ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
         finally:
             writer.close()
+
+    async def hang_up(self, words: bytes) -> None:
+        """Say something to the last client, and close; returns when it left this side."""
+        writer = self._writers[-1]
+        writer.write(words)
+        writer.close()
+        await writer.wait_closed()
 
     def next_act(self, step: str) -> Act | None:
         """Take the act planned for this visit."""
@@ -133,8 +146,8 @@ class _Conversation:
         await self.step("greeting", "220 sink ESMTP")
         while line := await self.reader.readline():
             self.sink.heard.append(line.rstrip(b"\r\n"))
-            verb = line.split()[0].upper().decode() if line.split() else ""
-            await self.obey(verb, line.decode().strip())
+            verb = line.split()[0].upper().decode("utf-8", "replace") if line.split() else ""
+            await self.obey(verb, line.decode("utf-8", "replace").strip())
 
     async def obey(self, verb: str, line: str) -> None:
         match verb:
@@ -202,8 +215,9 @@ class _Conversation:
                 name = await self.challenge(b"Username:")
                 password = await self.challenge(b"Password:")
             case ["CRAM-MD5"]:
-                name = (await self.challenge(b"<1@sink>")).split()[0]
-                password = self.sink.password  # the digest is `sasl`'s business
+                name, digest = (await self.challenge(b"<1@sink>")).split()
+                expected = hmac.new(self.sink.password.encode(), b"<1@sink>", "md5").hexdigest()
+                password = self.sink.password if digest == expected else ""
             case _:
                 await self.say("504 5.5.4 Which?")
                 return
@@ -217,7 +231,10 @@ class _Conversation:
     async def data(self) -> None:
         if not await self.step("data", "354 Go on"):
             return
-        wire = await self.read_message(self.sink.next_act("body"))
+        act = self.sink.next_act("body")
+        if isinstance(act, Hang):
+            await act.until.wait()
+        wire = await self.read_message(act)
         self.sink.wire = wire
         if await self.step("dot", f"250 2.0.0 Ok: queued as {len(self.sink.taken)}"):
             data = bytes(wire[:-3]).replace(b"\r\n..", b"\r\n.")
@@ -260,7 +277,7 @@ async def running(
         sink.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("localhost", "127.0.0.1").configure_cert(sink.tls)
     server = await asyncio.start_server(
-        sink.serve, "127.0.0.1", sink.port, ssl=sink.tls if implicit_tls else None, limit=2**26
+        sink.serve, "127.0.0.1", sink.port, ssl=sink.tls if implicit_tls else None, limit=2**20
     )
     sink.port = server.sockets[0].getsockname()[1]
     async with server:
