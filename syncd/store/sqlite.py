@@ -104,20 +104,23 @@ async def open_sqlite(
     `read_only` takes no lock and works beside a running daemon. `on_commit` is called in the
     event loop after every commit.
     """
-    queries = load_queries(DIALECT)
     require_folder(path)
-    if read_only:
-        connections = await asyncio.to_thread(_open_readers, path)
-        return SqliteDatabase(path, None, _Readers(connections, queries, path))
-    lock = FileLock(_beside(path, "lock"))
+    queries = load_queries(DIALECT)
     try:
-        connection = await asyncio.to_thread(_open_writer, path, may_migrate=migrate)
-        connections = await asyncio.to_thread(_open_readers, path)
-    except BaseException:
-        lock.release()
-        raise
+        if read_only:
+            connections = await asyncio.to_thread(_open_readers, path)
+            return SqliteDatabase(path, None, _Readers(connections, queries, path))
+        lock = FileLock(_beside(path, "lock"))
+        try:
+            connection, connections = await asyncio.to_thread(
+                _open_all, path, may_migrate=migrate
+            )
+        except BaseException:
+            lock.release()
+            raise
+    except OSError as exc:
+        raise StoreRefused(f"the store {path} cannot be opened: {exc}") from exc
     ballast = Ballast(_beside(path, "ballast"))
-    ballast.lay()
     engine = _Engine(connection, queries, path, ballast, lock)
     writer = GroupCommit(engine, clock or SystemClock(), on_commit)
     return SqliteDatabase(path, (writer, engine), _Readers(connections, queries, path))
@@ -458,6 +461,18 @@ class _Reading:
         else:
             self.future.set_exception(self.error)
             self.error = None
+
+
+def _open_all(
+    path: Path, *, may_migrate: bool
+) -> tuple[sqlite3.Connection, list[sqlite3.Connection]]:
+    connection = _open_writer(path, may_migrate=may_migrate)
+    try:
+        Ballast(_beside(path, "ballast")).lay()
+        return connection, _open_readers(path)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _open_writer(path: Path, *, may_migrate: bool) -> sqlite3.Connection:
