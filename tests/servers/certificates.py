@@ -43,9 +43,9 @@ class Authority:
         """Return a context for test clients that trusts this authority and nobody else."""
         return ssl.create_default_context(cadata=self.pem.decode())
 
-    def good(self, *names: str) -> Certificate:
+    def good(self, *names: str, common_name: str | None = None) -> Certificate:
         """Issue a valid certificate for the names; absent, for every way to say loopback."""
-        return _as_pem(self._ca.issue_cert(*(names or NAMES)))
+        return _as_pem(self._ca.issue_cert(*(names or NAMES), common_name=common_name))
 
     def wrong_name(self) -> Certificate:
         """Issue a valid certificate for a server that is not here."""

@@ -84,11 +84,13 @@ class Proxy:
         target_host: str,
         target_port: int,
         *,
+        host: str = "127.0.0.1",
+        port: int = 0,
         delay: timedelta = timedelta(0),
         clock: Clock | None = None,
     ) -> None:
-        self.host = "127.0.0.1"
-        self.port = 0
+        self.host = host
+        self.port = port  # 0: a free one, known once the proxy runs
         self.target = (target_host, target_port)
         self.delay = delay  # for each way: a round trip takes twice as long
         self.swallowed: set[Way] = set()
