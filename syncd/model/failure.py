@@ -47,3 +47,4 @@ class FailureHistory:
     consecutive: int = 0
     refused_logins: int = 0
     first_refused_at: datetime | None = None
+    last_success_at: datetime | None = None
