@@ -1,6 +1,5 @@
 """`syncd secret …`: keys and sealed secrets."""
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -50,9 +49,7 @@ def encrypt(
     from syncd.cli.sealing import seal_for
 
     secret = read_secret(f"secret for {sealed_for}: ")
-    sealed = asyncio.run(
-        seal_for(sealed_for, secret, config=config, key_file=key_file, outgoing=outgoing)
-    )
+    sealed = seal_for(sealed_for, secret, config=config, key_file=key_file, outgoing=outgoing)
     if json:
         print_json({"encrypted": sealed})
         return

@@ -34,8 +34,9 @@ def send(
     json: JsonOption = False,
 ) -> None:
     """Queue a message; it is committed before this command returns."""
-    from syncd.cli.client import Road, open_road
     import asyncio
+
+    from syncd.cli.client import Road, open_road
 
     raw = sys.stdin.buffer.read() if file is None or str(file) == "-" else file.read_bytes()
     headers = {"content-type": "message/rfc822"}

@@ -3,7 +3,7 @@
 Below here nobody knows that YAML exists.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from syncd.config import schema
 from syncd.config.rules import default_profile
 from syncd.config.schema import CredentialSource, Settings, Synchronization
 from syncd.config.values import AUTHORIZE, fill_impersonation
-from syncd.model.mailbox import Login, Mailbox, MailboxType
+from syncd.model.mailbox import Direction, Login, Mailbox, MailboxType
 from syncd.model.profile import Endpoint, MailProtocol, Profile, RetryPolicy
 from syncd.model.secret import SealedSecret, Secret
 
@@ -144,7 +144,6 @@ def _mailbox(
     profile_written: schema.Profile,
     defaults: schema.EmailSettings,
 ) -> Mailbox:
-    held = profile_written.credentials
     incoming = (written.incoming or defaults.incoming) is Synchronization.SYNC
     outgoing = (written.outgoing or defaults.outgoing) is Synchronization.SYNC
     return Mailbox(
@@ -154,8 +153,12 @@ def _mailbox(
         profile=profile,
         incoming=incoming,
         outgoing=outgoing,
-        incoming_login=_login(written, held) if incoming else None,
-        outgoing_login=_login(written, held.outgoing or held) if outgoing else None,
+        incoming_login=_login(written, profile_written, Direction.INCOMING)
+        if incoming
+        else None,
+        outgoing_login=_login(written, profile_written, Direction.OUTGOING)
+        if outgoing
+        else None,
         owner=written.owner,
         send_as=written.send_as,
         delete_after_processing=written.delete_after_processing,
@@ -165,17 +168,56 @@ def _mailbox(
     )
 
 
+def bound_servers(profile: schema.Profile, direction: Direction) -> tuple[str, ...]:
+    """Return the host names that the credentials of a direction are for.
+
+    Separate outgoing credentials are for the outgoing server alone, the others for what is
+    left: both servers, where there are no separate ones.
+    """
+    is_shared = _separate_outgoing(profile) is None
+    sides = (
+        (Direction.INCOMING, profile.incoming),
+        (Direction.OUTGOING, profile.outgoing),
+    )
+    return tuple(
+        side.server
+        for its_direction, side in sides
+        if side is not None and (is_shared or its_direction is direction)
+    )
+
+
+def _separate_outgoing(profile: schema.Profile) -> schema.OutgoingCredentials | None:
+    """Return the credentials of the outgoing side, unless they are the incoming side's."""
+    held = profile.credentials
+    if held.outgoing is None:
+        return None
+    # A mailbox has one password: used on both sides, it is bound to both servers.
+    of_mailbox = {held.source, held.outgoing.source} == {CredentialSource.MAILBOX}
+    return None if of_mailbox else held.outgoing
+
+
 def _login(
-    mailbox: schema.Mailbox, held: schema.ProfileCredentials | schema.OutgoingCredentials
+    mailbox: schema.Mailbox, profile: schema.Profile, direction: Direction
 ) -> Login | None:
-    match held.source:
-        case CredentialSource.MAILBOX:
-            own = mailbox.credentials
-            if own is None:
-                return None
-            return Login(username=own.username or mailbox.address, password=own.password)
-        case CredentialSource.PROFILE:
-            return _login_of_profile(mailbox.address, held)
+    separate = _separate_outgoing(profile) if direction is Direction.OUTGOING else None
+    held = separate or profile.credentials
+    login = (
+        _login_of_mailbox(mailbox)
+        if held.source is CredentialSource.MAILBOX
+        else _login_of_profile(mailbox.address, held)
+    )
+    return login and replace(
+        login,
+        servers=bound_servers(profile, direction),
+        is_separate_outgoing=separate is not None,
+    )
+
+
+def _login_of_mailbox(mailbox: schema.Mailbox) -> Login | None:
+    own = mailbox.credentials
+    if own is None:
+        return None
+    return Login(username=own.username or mailbox.address, password=own.password)
 
 
 def _login_of_profile(

@@ -55,6 +55,11 @@ class Login:
     of_profile: bool = False
     """Whether the profile holds it: a sealed password is bound to the profile's name then,
     else to the mailbox's address."""
+    servers: tuple[str, ...] = ()
+    """Host names that it is for. A sealed password is bound to all of them together: nobody
+    who may change one of a profile's servers learns a password that way (faults 70)."""
+    is_separate_outgoing: bool = False
+    """Whether it is the outgoing half of separate credentials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
