@@ -112,8 +112,9 @@ async def open_sqlite(
             return SqliteDatabase(path, None, _Readers(connections, queries, path))
         lock = FileLock(_beside(path, "lock"))
         try:
+            known = load_migrations(DIALECT)
             connection, connections = await asyncio.to_thread(
-                _open_all, path, may_migrate=migrate
+                _open_all, path, known, may_migrate=migrate
             )
         except BaseException:
             lock.release()
@@ -464,9 +465,9 @@ class _Reading:
 
 
 def _open_all(
-    path: Path, *, may_migrate: bool
+    path: Path, known: Sequence[Migration], *, may_migrate: bool
 ) -> tuple[sqlite3.Connection, list[sqlite3.Connection]]:
-    connection = _open_writer(path, may_migrate=may_migrate)
+    connection = _open_writer(path, known, may_migrate=may_migrate)
     try:
         Ballast(_beside(path, "ballast")).lay()
         return connection, _open_readers(path)
@@ -475,14 +476,21 @@ def _open_all(
         raise
 
 
-def _open_writer(path: Path, *, may_migrate: bool) -> sqlite3.Connection:
+def _open_writer(
+    path: Path, known: Sequence[Migration], *, may_migrate: bool
+) -> sqlite3.Connection:
     if not path.exists():
-        _make_new(path)
+        _make_new(path, known)
+    elif _size(path) == 0:
+        raise StoreRefused(
+            f"the store {path} is an empty file: something emptied it. Restore a backup, or "
+            "remove the file if you mean to begin anew."
+        )
     connection = _connect(path, "rw")
     try:
         _set_up_writer(connection)
         _require_sound(connection, path)
-        _bring_up_to_date(connection, path, may_migrate=may_migrate)
+        _bring_up_to_date(connection, path, known, may_migrate=may_migrate)
     except sqlite3.Error as exc:
         connection.close()
         raise _refuse(exc, path) from exc
@@ -549,7 +557,7 @@ def _set_up_writer(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA {pragma}").fetchall()
 
 
-def _make_new(path: Path) -> None:
+def _make_new(path: Path, known: Sequence[Migration]) -> None:
     """Make a store under another name; a crash leaves no half of one under its own."""
     unfinished = _beside(path, "new")
     for leftover in (
@@ -563,7 +571,7 @@ def _make_new(path: Path) -> None:
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE_OCTETS}")
         _set_up_writer(connection)
-        _apply(connection, load_migrations(DIALECT))
+        _apply(connection, known)
     except sqlite3.Error as exc:
         raise _translate(exc, path, "making a new store") from exc
     finally:
@@ -573,11 +581,8 @@ def _make_new(path: Path) -> None:
 
 
 def _require_sound(connection: sqlite3.Connection, path: Path) -> None:
-    if _size(path) == 0 and not _applied(connection):
-        raise StoreRefused(
-            f"the store {path} is an empty file: something emptied it. Restore a backup, or "
-            "remove the file if you mean to begin anew."
-        )
+    if not _applied(connection):
+        raise StoreRefused(f"{path} is a database, but not one that syncd made")
     checks = ["PRAGMA quick_check(10)"]
     if _size(path) > _CHECKED_WHOLE_OCTETS:
         tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
@@ -588,9 +593,15 @@ def _require_sound(connection: sqlite3.Connection, path: Path) -> None:
             raise StoreRefused(_damaged(path, "; ".join(found)))
 
 
-def _bring_up_to_date(connection: sqlite3.Connection, path: Path, *, may_migrate: bool) -> None:
+def _bring_up_to_date(
+    connection: sqlite3.Connection,
+    path: Path,
+    known: Sequence[Migration],
+    *,
+    may_migrate: bool,
+) -> None:
     applied = _applied(connection)
-    pending = choose_pending(load_migrations(DIALECT), applied)
+    pending = choose_pending(known, applied)
     if not pending:
         return
     if not may_migrate:
