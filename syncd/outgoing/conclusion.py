@@ -154,6 +154,7 @@ def _answered(recipient: Recipient, verdict: Verdict | None) -> Recipient:
         case Sent(reply):
             state, words = RecipientState.SENT, reply.words
         case Deferred(words, reply):
+            words = words if reply is None else reply.words
             # A connection that failed says nothing about an earlier dot's answer.
             was_unknown = recipient.state is RecipientState.OUTCOME_UNKNOWN and reply is None
             state = recipient.state if was_unknown else RecipientState.DEFERRED
@@ -177,7 +178,7 @@ def _answered(recipient: Recipient, verdict: Verdict | None) -> Recipient:
 def _given_up(recipient: Recipient, end: GiveUp) -> Recipient:
     if recipient.state not in _WAITING:
         return recipient
-    words = f"given up after {_long(end.age)}; the last answer: {recipient.words or 'none'}"
+    words = f"given up after {_long(end.age)}; the last answer: {_said(recipient) or 'none'}"
     return replace(recipient, state=RecipientState.REFUSED, words=one_line(words))
 
 

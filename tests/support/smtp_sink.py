@@ -30,6 +30,11 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Swallow:
+    """In the step `dot`: take responsibility for the message, and close without a word."""
+
+
+@dataclass(frozen=True, slots=True)
 class Hang:
     """Answer only after `until`, then as usual."""
 
@@ -44,7 +49,7 @@ class Cut:
     words: bytes = b""
 
 
-Act = Say | Drop | Hang | Cut
+Act = Say | Drop | Swallow | Hang | Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,10 @@ class SmtpSink:
     def plan(self, step: str, *acts: Act | None) -> None:
         """Plan the next visits of a step; None means to behave well."""
         self._plans[step].extend(acts)
+
+    def plan_first(self, step: str, act: Act | None) -> None:
+        """Put an act before all that is planned."""
+        self._plans[step].appendleft(act)
 
     @property
     def commands(self) -> list[str]:
@@ -180,7 +189,7 @@ class _Conversation:
             case Say(reply):
                 await self.say(reply)
                 return isinstance(reply, str) and reply[0] in "23"
-            case Drop() | Cut():
+            case Drop() | Cut() | Swallow():
                 raise _Hangup
             case Hang(until):
                 await until.wait()
@@ -236,11 +245,23 @@ class _Conversation:
             await act.until.wait()
         wire = await self.read_message(act)
         self.sink.wire = wire
+        await self.answer_dot(wire)
+
+    async def answer_dot(self, wire: bytearray) -> None:
+        match self.sink.next_act("dot"):
+            case Swallow():
+                self.take(wire)
+                raise _Hangup
+            case act:
+                self.sink.plan_first("dot", act)
         if await self.step("dot", f"250 2.0.0 Ok: queued as {len(self.sink.taken)}"):
-            data = bytes(wire[:-3]).replace(b"\r\n..", b"\r\n.")
-            data = data[1:] if data.startswith(b"..") else data
-            kept = data if self.sink.keeps_bodies else b""
-            self.sink.taken.append(Taken(self.sender, tuple(self.recipients), kept))
+            self.take(wire)
+
+    def take(self, wire: bytearray) -> None:
+        data = bytes(wire[:-3]).replace(b"\r\n..", b"\r\n.")
+        data = data[1:] if data.startswith(b"..") else data
+        kept = data if self.sink.keeps_bodies else b""
+        self.sink.taken.append(Taken(self.sender, tuple(self.recipients), kept))
 
     async def read_message(self, act: Act | None) -> bytearray:
         wire = bytearray()
