@@ -4,6 +4,7 @@ A transaction's body is a coroutine function that takes the transaction. On SQLi
 in the one writer thread and never suspends; on PostgreSQL it runs in the event loop. So a
 body may await only the transaction's own methods, must be safe to run again from its start
 (PostgreSQL repeats serialisation failures), and keeps no result outside until it returns.
+A StoreError ends it: catching one and going on works on SQLite only (use ON CONFLICT).
 
 Rule 1: `write` returns only after the commit is durable. If it raises, nothing was kept.
 Rule 2: bodies of many callers share one commit (group commit), each inside a savepoint of
