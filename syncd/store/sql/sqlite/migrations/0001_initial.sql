@@ -59,7 +59,8 @@ CREATE TABLE listing (                 -- what the last listing showed: the shor
     octets     INTEGER NOT NULL,
     last_uid   TEXT,
     full_at    INTEGER NOT NULL,                -- when UIDL was last read whole
-    whole      INTEGER NOT NULL                 -- 1: every message of it was judged
+    whole      INTEGER NOT NULL,                -- 1: every message of it was judged
+    retry_at   INTEGER                          -- when a refused RETR or DELE is due again
 ) STRICT;
 
 CREATE TABLE ledger (                  -- every server message ever seen; judged once

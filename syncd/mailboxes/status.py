@@ -1,0 +1,138 @@
+"""What a cycle does to a direction's status: fields, and alerts to open or resolve. Pure.
+
+Rule 1: an unchanged success changes nothing but times; nothing here asks for a write of its
+own.
+Rule 2: a failure about a single message is no failure of the mailbox.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from syncd.alerts import texts
+from syncd.mailboxes.health import Retry, Stop, judge_failure
+from syncd.model.alert import Alert
+from syncd.model.failure import Failure, FailureHistory, Lasting, Scope
+from syncd.model.mailbox import TestStatus
+from syncd.model.poll import PollOutcome
+from syncd.store.directions import DirectionRecord, LastError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Whose status it is, and how often it is polled."""
+
+    address: str
+    server: str | None
+    """host:port; its alerts are resolved by the first success behind it."""
+    interval: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A direction's new status, and what the wall should say."""
+
+    record: DirectionRecord
+    opened: tuple[Alert, ...] = ()
+    resolved: tuple[str, ...] = ()
+    """Objects of alerts about which nothing is wrong any more."""
+
+
+def record_poll(
+    record: DirectionRecord,
+    outcome: PollOutcome,
+    place: Place,
+    *,
+    next_at: datetime,
+    now: datetime,
+    dice: float,
+) -> Recorded:
+    """Note one poll; `next_at` is when the next is due if all went well."""
+    record = replace(
+        record,
+        last_started_at=outcome.started_at,
+        last_duration=outcome.duration,
+        taken_total=record.taken_total + outcome.taken,
+        failed_total=record.failed_total + outcome.quarantined,
+    )
+    if outcome.failure is None or outcome.failure.scope is Scope.MESSAGE:
+        return record_success(record, place, next_at=next_at, now=now)
+    return record_failure(record, outcome.failure, place, now=now, dice=dice)
+
+
+def record_success(
+    record: DirectionRecord, place: Place, *, next_at: datetime | None, now: datetime
+) -> Recorded:
+    """Note that a direction works; the first time, that its test has succeeded."""
+    is_news = record.status is not TestStatus.SUCCESS or not record.enabled
+    resolved: tuple[str, ...] = ()
+    if record.last_error is not None:
+        resolved = (texts.of_mailbox(record.mailbox_id, record.direction),)
+        resolved += (texts.of_server(place.server),) if place.server else ()
+    return Recorded(
+        replace(
+            record,
+            enabled=True,
+            status=TestStatus.SUCCESS,
+            status_at=now if is_news else record.status_at,
+            status_text=None,
+            next_at=next_at,
+            postponed_until=None,
+            postponed_why=None,
+            last_success_at=now,
+            last_error=None,
+            consecutive_failures=0,
+            refused_logins=0,
+            first_refused_at=None,
+        ),
+        resolved=resolved,
+    )
+
+
+def record_failure(
+    record: DirectionRecord, failure: Failure, place: Place, *, now: datetime, dice: float
+) -> Recorded:
+    """Note a failure and what follows from it."""
+    verdict = judge_failure(failure, history_of(record), place.interval, now, dice)
+    is_permanent = failure.lasting is Lasting.PERMANENT
+    failed = replace(
+        record,
+        last_error=LastError(
+            code=failure.code,
+            level="error" if is_permanent else "warning",
+            words=failure.words,
+            remedy=failure.remedy,
+        ),
+        consecutive_failures=record.consecutive_failures + 1,
+        refused_logins=record.refused_logins + failure.suspect,
+        first_refused_at=record.first_refused_at or (now if failure.suspect else None),
+    )
+    whose = (record.mailbox_id, place.address, record.direction)
+    match verdict:
+        case Stop(why=why):
+            ended = replace(
+                failed,
+                enabled=False,
+                status=TestStatus.FAILURE,
+                status_at=now,
+                status_text=why,
+                next_at=None,
+                postponed_until=None,
+                postponed_why=None,
+            )
+            return Recorded(ended, opened=(texts.stopped(failure, *whose),))
+        case Retry(at=at, alert=alert):
+            waits = replace(failed, next_at=at, postponed_until=at, postponed_why=failure.cause)
+            return Recorded(waits, opened=(texts.failing(failure, *whose),) if alert else ())
+        case _:
+            assert_never(verdict)
+
+
+def history_of(record: DirectionRecord) -> FailureHistory:
+    """Return what is remembered of a direction's failures."""
+    return FailureHistory(
+        consecutive=record.consecutive_failures,
+        refused_logins=record.refused_logins,
+        first_refused_at=record.first_refused_at,
+        last_success_at=record.last_success_at,
+    )
