@@ -79,8 +79,7 @@ CREATE TABLE ledger (                  -- every server message ever seen; judged
     seen_at        INTEGER NOT NULL,
     PRIMARY KEY (mailbox_id, epoch, uid, digest)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX ledger_unsettled ON ledger (mailbox_id, epoch, state)
-    WHERE state IN ('pending', 'failing', 'quarantined') OR delete_pending = 1;
+CREATE INDEX ledger_quarantined ON ledger (mailbox_id) WHERE state = 'quarantined';
 
 CREATE TABLE body_chunk (              -- id = body_id * 65536 + n: one b-tree, no second index
     id   INTEGER PRIMARY KEY,
