@@ -180,12 +180,14 @@ class Dovecot:
 
     def add_user(self, address: str, password: str = "sesame") -> User:
         """Make a mailbox, or give an existing one another password."""
-        for name in ("", "cur", "new", "tmp"):
-            self._folder.make(f"mail/{address}/Maildir/{name}", OWNER, 0o700)
-        os.chown(self._folder.path / "mail" / address, *OWNER)
+        known = (
+            address.lower()
+        )  # Dovecot asks for users in lower case, however they are written
+        for name in ("", "Maildir", "Maildir/cur", "Maildir/new", "Maildir/tmp"):
+            self._folder.make(f"mail/{known}/{name}", OWNER, 0o700)
         # A passwd-file would be looked at once a second at most: too late for a new password.
-        self._folder.write(f"users/{address}", json.dumps({"password": f"{{PLAIN}}{password}"}))
-        self._addresses.add(address)
+        self._folder.write(f"users/{known}", json.dumps({"password": f"{{PLAIN}}{password}"}))
+        self._addresses.add(known)
         self._folder.write(
             "users.map", "".join(f"{each} x\n" for each in sorted(self._addresses))
         )
@@ -229,7 +231,7 @@ class Dovecot:
     def maildir(self, user: User | str) -> Path:
         """Return the user's Maildir as this process sees it."""
         address = user if isinstance(user, str) else user.address
-        return self._folder.path / "mail" / address / "Maildir"
+        return self._folder.path / "mail" / address.lower() / "Maildir"
 
     # ------------------------------------------------------------ the configuration
 

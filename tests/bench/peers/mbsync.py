@@ -42,7 +42,7 @@ class Mbsync:
                 f"Far :far{number}:",
                 f"Near :near{number}:",
                 "Create Near",
-                "Sync Pull",
+                "Sync PullNew",
                 f"SyncState {job.folder}/state/{number}.",
                 "",
             ]
