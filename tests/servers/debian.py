@@ -91,6 +91,7 @@ def ensure(groups: Sequence[Group]) -> Path:
             if not _is_ready(group):
                 _furnish(ROOT)
                 _unpack(_download(PACKAGES[group]), ROOT)
+                shutil.rmtree(CACHE / "lists", ignore_errors=True)
                 _stamp(group).write_text(_content(group), encoding="ascii")
     return ROOT
 
@@ -201,6 +202,7 @@ def _apt(arguments: Sequence[str], lists: Path) -> str:
         "Dir::Cache": str(CACHE),
         "Dir::Cache::archives": str(_archives()),
         "Dir::Log": str(CACHE),
+        "Dir::Log::Planner": "/dev/null",
         "APT::Sandbox::User": "root",
         "APT::Update::Post-Invoke": "",
         "APT::Update::Post-Invoke-Success": "",
