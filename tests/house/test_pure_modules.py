@@ -28,10 +28,7 @@ def test_the_own_tests_of_a_deciding_module_walk_every_branch(
 
 def measure(module: Path, own: Path, folder: Path) -> dict[str, list[object]]:
     """Run one test file alone under coverage and return what it says of one module."""
-    environment = os.environ | {
-        "COVERAGE_FILE": str(folder / "coverage"),
-        "HYPOTHESIS_MAX_EXAMPLES": "0",
-    }
+    environment = os.environ | {"COVERAGE_FILE": str(folder / "coverage")}
     python = [sys.executable, "-m"]
     tested = subprocess.run(
         [*python, "coverage", "run", f"--include={module}", "-m", "pytest", "-q", "-x", "-p", "no:xdist", str(own)],
