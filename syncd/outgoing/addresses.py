@@ -15,11 +15,11 @@ import idna
 from syncd.errors import Refused
 
 _FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_SPACE = re.compile(r"[ \t]+")
+_SPACE = re.compile(r"\s+")  # of every script: a no-break space stands in many a display name
 _TOKEN = re.compile(
     r'"(?:[^"\\]|\\.)*"'  # a quoted string
     r"|\[[^\[\]\\\s]*\]"  # a domain literal
-    r'|[^ \t()<>\[\]:;@\\,"]+'  # an atom; dots and letters beyond ASCII included
+    r'|[^\s()<>\[\]:;@\\,"]+'  # an atom; dots and letters beyond ASCII included
     r"|[<>:;@,]"
 )
 _HOST = re.compile(

@@ -209,12 +209,14 @@ def _choose_recipients(
         ]
     else:
         named = [parse_address(text, "recipients") for text in given]
-    once = {address_key(address): address for address in reversed(named)}
+    once: dict[str, str] = {}
+    for address in named:
+        once.setdefault(address_key(address), address)
     if not once:
         raise Refused("recipients", "there are none")
     if len(once) > most:
         raise Refused("recipients", f"there are {len(once)}, more than {most}")
-    return tuple(reversed(once.values()))
+    return tuple(once.values())
 
 
 def _addresses(fields: Sequence[_Field], key: str, name: str) -> list[str]:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?=\s|$)")
-_LINE = re.compile(rb"([2-5]\d\d)([ -]?)([^\r\n]*)\r?\n")
+_LINE = re.compile(rb"([2-5]\d\d)(?:([ -])([^\r\n]*))?\r?\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def split_reply(data: bytes) -> tuple[SmtpReply, bytes] | None:
     words: list[str] = []
     at = 0
     while found := _LINE.match(data, at):
-        words.append(found[3].decode("utf-8", "replace"))
+        words.append((found[3] or b"").decode("utf-8", "replace"))
         at = found.end()
         if found[2] != b"-":
             return read_reply(int(found[1]), "\n".join(words)), data[at:]
