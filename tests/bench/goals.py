@@ -117,9 +117,9 @@ def g2(plan: Plan) -> Iterator[Contest]:
             syncd.Once(),
             syncd.Running(),
         )
-        with far.Far() as road:
-            pull_contest(contest, plan.task(mail, plan.stage.beyond(road), tls=tls), programs)
-            contest.remarks.append(f"by {road.how}, which used {road.cpu():.1f} s of CPU")
+        with plan.stage.away() as (reach, describe):
+            pull_contest(contest, plan.task(mail, reach, tls=tls), programs)
+            contest.remarks.append(describe())
         yield contest
 
 
@@ -181,10 +181,9 @@ def g4(plan: Plan) -> Iterator[Contest]:
 
 
 def g6(plan: Plan) -> Iterator[Contest]:
-    """Pull a few new messages from many mailboxes, then look at them again (G5)."""
+    """Pull a few new messages from each of many mailboxes."""
     count, each = plan.some(500, 50), 5
-    batches = ([*letters(each, seed=1000 + number)] for number in range(count))
-    mail = plan.stage.fill("g6-", batches)
+    mail = _many(plan, "g6-", count, each)
     for tls in (False, True):
         peers: list[Program] = [
             Mpop(),
@@ -210,6 +209,35 @@ def g6(plan: Plan) -> Iterator[Contest]:
         yield contest
 
 
+def g5(plan: Plan) -> Iterator[Contest]:
+    """Look at many mailboxes where nothing is new: what matters is CPU, so polls per CPU second."""
+    count = plan.some(500, 50)
+    mail = _many(plan, "g5-", count, 1)
+    for tls in (False, True):
+        goals = [Goal(Level.AIM, Figure.CPU, RUN, 1 / 1.1, "fetchmail")]
+        if tls:
+            goals = [
+                Goal(Level.MUST, Figure.CPU, RUN, 1, "mpop"),
+                Goal(Level.MUST, Figure.CPU, RUN, 1 / 10, "fetchmail"),
+                Goal(Level.MUST, Figure.CPU, RUN, 1 / 10, "mbsync"),
+                Goal(Level.AIM, Figure.CPU, RUN, 1 / 1.3, "mpop"),
+            ]
+        contest = Contest(
+            f"G5 {_name(tls)}",
+            f"nothing new in {count} mailboxes, loopback, {_name(tls)}",
+            goals,
+        )
+        programs = plan.choose(
+            Mpop(),
+            Fetchmail(),
+            Mbsync(fsync=True),
+            *plan.slowly(Getmail()),
+            syncd.Running(),
+        )
+        idle_contest(contest, plan.task(mail, tls=tls), programs, repeat=lambda _: 1)
+        yield contest
+
+
 def g9(plan: Plan) -> Iterator[Contest]:
     """Store durable messages from many mailboxes at once; the store brings its own driver."""
     try:
@@ -225,9 +253,17 @@ GOALS: Mapping[str, Callable[[Plan], Iterator[Contest]]] = {
     "g2": g2,
     "g3": g3,
     "g4": g4,
+    "g5": g5,
     "g6": g6,
     "g9": g9,
 }
+
+
+def _many(plan: Plan, prefix: str, count: int, each: int) -> Mail:
+    """Make many mailboxes with a few messages, none of them twice."""
+    return plan.stage.fill(
+        prefix, (letters(each, seed=1000 + number) for number in range(count))
+    )
 
 
 def _idle_goals(wire: int, share_of_mpop: float | None) -> tuple[Goal, ...]:
