@@ -3,6 +3,8 @@
 Bytes that arrive are handed on at once, in the event loop's own call; a coroutine only wakes
 up when something whole has come. Time is counted by the wall: a server that drips one byte a
 second moves no deadline, because only a whole answer, or 64 KiB of one, counts as progress.
+There is no TCP keepalive: whoever waits here waits at most for the time of a command, which is
+shorter, and the four calls would cost a poll more than the parsing of all its answers.
 """
 
 import asyncio
@@ -44,13 +46,6 @@ _FAMILIES = {
     IpVersion.IPV4: socket.AF_INET,
     IpVersion.IPV6: socket.AF_INET6,
 }
-# Idle this long, then probed so often: a peer that vanished is noticed within a minute.
-_KEEPALIVE = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-)
 
 Address = tuple[int, Any]  # a family, and an address as that family writes it
 
@@ -126,7 +121,10 @@ class Stream(asyncio.Protocol):
             self._transport.write(data)
 
     async def arrival(self) -> None:
-        """Wait until something whole has come, or raise why it never will."""
+        """Wait until something whole has come, or the connection ended; raise if it had before.
+
+        What came with the end is so taken first.
+        """
         if self.failure is not None:
             raise self.failure
         self.resume()
@@ -141,8 +139,6 @@ class Stream(asyncio.Protocol):
         finally:
             self._waiter = None
             self._due = float("inf")
-        if self.failure is not None:
-            raise self.failure
 
     def pause(self) -> None:
         """Stop reading: the kernel's buffers fill, and the server waits."""
@@ -262,8 +258,6 @@ async def _wrap(
     stream = Stream(endpoint, patience, take)
     tls = endpoint.security is Security.TLS
     try:
-        for option in _KEEPALIVE:
-            sock.setsockopt(*option)
         await asyncio.get_running_loop().create_connection(
             lambda: stream,
             sock=sock,
