@@ -6,6 +6,7 @@ A variable's text is read as the same words in the file would be:
 
 import difflib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
@@ -51,7 +52,7 @@ def lay_over(tree: YamlMap, environ: Mapping[str, str]) -> list[Problem]:
         if _place(name).file in wrong:
             continue
         document = read_yaml(variables[name], _place(name).file)
-        problems += document.problems
+        problems += (_below(path, problem) for problem in document.problems)
         if not document.problems:
             _put(tree, path, document.value, _place(name))
     return problems
@@ -84,7 +85,9 @@ def _why_not(name: str, variables: Mapping[str, str]) -> str | None:
         keys = [key for key in keys_of(Settings) if key not in IN_FILES_ONLY]
         close = difflib.get_close_matches(first, keys, n=1)
         hint = (
-            f"; did you mean {'__'.join([PREFIX + close[0].upper(), *below])}?" if close else ""
+            f"; did you mean {NESTED.join([f'{PREFIX}{close[0]}', *below]).upper()}?"
+            if close
+            else ""
         )
         return f"unknown setting; there are {', '.join(keys)}{hint}"
     whole = f"{PREFIX}{first.upper()}"
@@ -103,6 +106,11 @@ def _put(tree: YamlMap, path: tuple[str, ...], value: Value, place: Place) -> No
             node.put(key, below, place, place)
         node = below
     node.put(last, value, place, place)
+
+
+def _below(path: tuple[str, ...], problem: Problem) -> Problem:
+    key = ".".join(path)
+    return replace(problem, key=f"{key}{problem.key}" if problem.key[:1] == "[" else key)
 
 
 def _place(name: str) -> Place:

@@ -78,13 +78,14 @@ class OneOf:
         """Return the member that a word names."""
         # `ip: 4` arrives as a number.
         word = str(value) if isinstance(value, str | int) else ""
-        allowed = ", ".join(self.allowed)
+        allowed = " or ".join(filter(None, (", ".join(self.allowed[:-1]), self.allowed[-1])))
         if word in self.refused:
             raise values.Unfit(f"{word} is refused: {self.refused[word]}")
         if word in self.later:
-            raise values.Unfit(values.not_yet(f"{word} ({self.later[word]})", f"use {allowed}"))
+            later = values.not_yet(self.later[word], f"write {allowed}")
+            raise values.Unfit(f"{word} is {later}")
         if word not in self.allowed:
-            raise values.Unfit(f"must be one of {allowed}; {values.found(value)}")
+            raise values.Unfit(f"must be {allowed}; {values.found(value)}")
         return self.choices(word)
 
     def __get_pydantic_core_schema__(

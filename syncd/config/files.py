@@ -51,11 +51,14 @@ def read_regular(path: Path, *, longest: int) -> FileContent:
         # Opened first, examined afterwards, so that both speak of the same file; not
         # blocking, so that a FIFO in its place cannot hold up the start.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
+        try:
+            status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise FileUnreadable("is not a regular file")
-            content = file.read(longest + 1)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                content = file.read(longest + 1)
+        finally:
+            os.close(descriptor)
     except PermissionError as exc:
         raise FileForbidden(f"cannot be read: {exc.strerror}") from exc
     except OSError as exc:

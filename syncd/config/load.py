@@ -24,7 +24,6 @@ from syncd.config.secrets import SecretReading
 from syncd.config.sentences import located, problems_of
 from syncd.config.strict_yaml import (
     LONGEST_FILE,
-    Value,
     YamlList,
     YamlMap,
     key_path,
@@ -66,12 +65,22 @@ def load_settings(
 
 def json_schema() -> dict[str, Any]:  # Any: what JSON holds
     """Return the JSON Schema of the configuration, for editors."""
-    schema = Settings.model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
         "title": "The configuration of syncd",
+        **_untitled(Settings.model_json_schema()),
     }
+
+
+def _untitled(node: Any) -> Any:  # Any: JSON
+    """Leave out the titles that pydantic makes of names ("Tls Ca")."""
+    match node:
+        case dict():
+            return {key: _untitled(value) for key, value in node.items() if key != "title"}
+        case list():
+            return [_untitled(value) for value in node]
+        case _:
+            return node
 
 
 class _Sheaf:
@@ -81,8 +90,8 @@ class _Sheaf:
         self.files: dict[str, FileContent] = {}
         self.problems: list[Problem] = []
 
-    def read(self, path: Path, named_at: Place | None = None) -> Value:
-        """Read one YAML file; None, and a problem, when that is impossible."""
+    def read(self, path: Path, named_at: Place | None = None) -> YamlMap | None:
+        """Read one YAML file, a mapping; None, and a problem, when that is impossible."""
         try:
             file = read_regular(path, longest=LONGEST_FILE)
         except FileUnreadable as exc:
@@ -93,7 +102,15 @@ class _Sheaf:
         self.files[str(path)] = file
         document = read_yaml(file.content, str(path))
         self.problems += document.problems
-        return document.value
+        match document.value:
+            case YamlMap():
+                return document.value
+            case None:
+                return None if document.problems else YamlMap(document.place)
+            case other:
+                message = f"must be a mapping of keys; {found_kind(other)}"
+                self.problems.append(Problem.at(document.place, "", message))
+                return None
 
 
 def _main_file(path: Path, sheaf: _Sheaf) -> YamlMap:
@@ -107,21 +124,10 @@ def _main_file(path: Path, sheaf: _Sheaf) -> YamlMap:
             f" SYNCD_CONFIG, else {USUAL_PLACE}"
         )
         raise ConfigError([Problem.at(Place(str(path)), "", message)])
-    value = sheaf.read(path)
-    if sheaf.problems and value is None:
+    tree = sheaf.read(path)
+    if tree is None:
         raise ConfigError(sheaf.problems)
-    return _as_map(value, path, sheaf)
-
-
-def _as_map(value: Value, path: Path, sheaf: _Sheaf) -> YamlMap:
-    if isinstance(value, YamlMap):
-        return value
-    if value is not None:
-        place = place_near(value, ()) if isinstance(value, YamlList) else Place(str(path), 1, 1)
-        sheaf.problems.append(
-            Problem.at(place, "", f"must be a mapping of keys; {found_kind(value)}")
-        )
-    return YamlMap(Place(str(path), 1, 1))
+    return tree
 
 
 def _include(tree: YamlMap, main: Path, sheaf: _Sheaf) -> None:
@@ -131,8 +137,9 @@ def _include(tree: YamlMap, main: Path, sheaf: _Sheaf) -> None:
         if path.absolute() in read:
             continue
         read.add(path.absolute())
-        value = sheaf.read(path, named_at)
-        included = _as_map(value, path, sheaf)
+        included = sheaf.read(path, named_at)
+        if included is None:
+            continue
         for key in included:
             if key not in LISTS:
                 message = "an included file holds profiles: and mailboxes: only"

@@ -39,8 +39,8 @@ class Problem:
 
     @classmethod
     def at(cls, place: Place, key: str, message: str) -> "Problem":
-        """Make a problem of a place."""
-        return cls(place.file, place.line, place.column, key, message)
+        """Make a problem of a place; what it quotes is kept from breaking the line."""
+        return cls(place.file, place.line, place.column, _printable(key), _printable(message))
 
     def as_json(self) -> dict[str, object]:
         """Return what `--json` prints."""
@@ -64,6 +64,10 @@ class Finding:
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Sort by file, line and column, each problem once."""
     return tuple(sorted(set(problems)))
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 class ConfigError(SyncdError):

@@ -134,15 +134,15 @@ class Section(BaseModel):
 class Retention(Section):
     """How long things are kept; null is for ever."""
 
-    messages: Annotated[None, NotYet("deleting stored messages by age")] = None
+    messages: Annotated[None, NotYet("deletion by age")] = None
     """Incoming messages."""
-    outgoing: Annotated[None, NotYet("deleting sent messages by age")] = None
+    outgoing: Annotated[None, NotYet("deletion by age")] = None
     """Outgoing messages with a final state."""
-    events: Annotated[None, NotYet("deleting events by age")] = None
+    events: Annotated[None, NotYet("deletion by age")] = None
     """Events for the application."""
-    alerts: Annotated[None, NotYet("deleting alerts by age")] = None
+    alerts: Annotated[None, NotYet("deletion by age")] = None
     """Closed alerts."""
-    audit: Annotated[None, NotYet("deleting the record of who did what by age")] = None
+    audit: Annotated[None, NotYet("deletion by age")] = None
     """Who did what, when."""
 
 
@@ -172,23 +172,21 @@ class Encryption(Section):
 class Http(Section):
     """The local socket; and, in later versions, API and console."""
 
-    listen: Annotated[None, NotYet("the HTTP API and console")] = None
+    listen: Annotated[None, NotYet("HTTP API")] = None
     """Address and port of the API."""
     socket: Annotated[Path, Parsed(values.parse_socket_path, pattern("/.*"), str)] = Path(
         "/run/syncd/syncd.sock"
     )
     """Where the command line reaches the daemon."""
-    tls: Annotated[None, NotYet("the HTTP API and console")] = None
+    tls: Annotated[None, NotYet("HTTP API")] = None
     """Certificate and key of the API."""
-    trusted_proxies: Annotated[object, NotYet("the HTTP API and console", off=[])] = []
+    trusted_proxies: Annotated[object, NotYet("HTTP API", off=[])] = []
     """Proxies whose word about the client counts."""
-    tokens: Annotated[object, NotYet("tokens of the HTTP API", off=[])] = []
+    tokens: Annotated[object, NotYet("HTTP API", off=[])] = []
     """Who may use the API, and for what."""
-    allow_plain_http: Annotated[bool, NotYet("the HTTP API and console", off=False)] = False
+    allow_plain_http: Annotated[bool, NotYet("HTTP API", off=False)] = False
     """Whether the API may be served without TLS on a network address."""
-    allow_credentials_over_http: Annotated[
-        bool, NotYet("credentials by the HTTP API", off=False)
-    ] = False
+    allow_credentials_over_http: Annotated[bool, NotYet("HTTP API", off=False)] = False
     """Whether credentials may be entered over a channel that is not secure."""
 
 
@@ -226,7 +224,7 @@ class Network(Section):
     """Patience for an answer of a POP3 server; SMTP waits as RFC 5321 asks."""
     session_timeout: Annotated[timedelta, duration(SECOND, DAY)] = 30 * MINUTE
     """How long one POP3 session may last."""
-    allow_private: Annotated[bool, NotYet("servers named over the HTTP API", off=False)] = False
+    allow_private: Annotated[bool, NotYet("HTTP API", off=False)] = False
     """Whether the API may name private addresses; this file may always."""
 
 
@@ -242,7 +240,7 @@ class Limits(Section):
 class Reload(Section):
     """What a reload may do without asking."""
 
-    max_stopped: Annotated[int, NotYet("applying a changed configuration live", off=10)] = 10
+    max_stopped: Annotated[int, NotYet("reload", off=10)] = 10
     """Mailboxes that a reload may stop without `--accept`."""
 
 
@@ -271,16 +269,16 @@ class Alerts(Section):
     """Who is told."""
 
     levels: Annotated[
-        object, NotYet("choosing levels of alerts", off=["error", "warning", "information"])
+        object, NotYet("choice of alerts", off=["error", "warning", "information"])
     ] = ["error", "warning", "information"]
     """Which alerts are shown."""
-    notify_mailbox_owner: Annotated[bool, NotYet("telling owners by mail", off=False)] = False
+    notify_mailbox_owner: Annotated[bool, NotYet("mail to owners", off=False)] = False
     """Whether the owner of a mailbox gets its alerts by mail."""
-    webhook: Annotated[None, NotYet("alerts by webhook")] = None
+    webhook: Annotated[None, NotYet("webhooks")] = None
     """Where alerts are posted to."""
-    alertmanager: Annotated[None, NotYet("alerts for Alertmanager")] = None
+    alertmanager: Annotated[None, NotYet("connection to Alertmanager")] = None
     """Where Alertmanager is."""
-    smtp: Annotated[None, NotYet("alerts by mail")] = None
+    smtp: Annotated[None, NotYet("mail about alerts")] = None
     """A relay apart from every profile."""
 
 
@@ -329,11 +327,11 @@ class Side(Section):
         Annotated[str, Parsed(values.parse_ip_address, {"type": "string"})] | None
     ) = None
     """The address of this machine to connect from."""
-    proxy: Annotated[None, NotYet("connecting through a proxy")] = None
+    proxy: Annotated[None, NotYet("proxies")] = None
     """socks5:// or http://."""
     fallback: Annotated[object, NotYet("fallback servers", off=[])] = []
     """More servers, in order."""
-    protocol: Annotated[None, NotYet("choosing the protocol of gmail and outlook")] = None
+    protocol: Annotated[None, NotYet("choice of protocols")] = None
     """pop3 or imap, for the types that offer both."""
 
     @property
@@ -390,7 +388,7 @@ Source = Annotated[
     CredentialSource,
     OneOf(
         CredentialSource,
-        later={"integrated": "Kerberos, as the identity of the service"},
+        later={"integrated": "Kerberos"},
         refused={
             "anonymous": f"{_ANONYMOUS}write mailbox (each mailbox has its own login) or"
             " profile (the profile has one login for all)"
@@ -464,7 +462,7 @@ class Profile(Section):
     enabled: Flag = True
     """Whether it is used at all."""
     mode: Annotated[
-        ProfileMode, OneOf(ProfileMode, later={"observe": "looking without acting"})
+        ProfileMode, OneOf(ProfileMode, later={"observe": "profiles that only look"})
     ] = ProfileMode.SYNC
     """sync."""
     incoming: Incoming | None = None
@@ -493,12 +491,12 @@ class Profile(Section):
     rate_limits: Annotated[object, NotYet("rate limits of outgoing mail", off=[])] = []
     """Outgoing messages per login."""
     outcome_unknown: Annotated[
-        OutcomePolicy, OneOf(OutcomePolicy, later={"probe": "looking for the copy first"})
+        OutcomePolicy, OneOf(OutcomePolicy, later={"probe": "search for the first copy"})
     ] = OutcomePolicy.RETRY
     """What follows when the answer to a message's final dot was lost: retry or hold."""
     destinations: Annotated[object, NotYet("destinations", off=[])] = []
     """Where incoming mail goes besides the store."""
-    push: Annotated[bool, NotYet("being told of new mail (IMAP IDLE)", off=False)] = False
+    push: Annotated[bool, NotYet("IMAP", off=False)] = False
     """Whether the server tells of new mail."""
 
 
@@ -540,16 +538,16 @@ class Mailbox(Section):
     """Whether a message is deleted on the server once it is in the store; queues only."""
     process_email_from: ProcessEmailFrom | None = None
     """The later of this and the profile's counts."""
-    folders: Annotated[object, NotYet("IMAP folders", off=["INBOX"])] = ["INBOX"]
+    folders: Annotated[object, NotYet("IMAP", off=["INBOX"])] = ["INBOX"]
     """IMAP folders."""
     accept: Annotated[
         Accept,
         OneOf(
             Accept,
             later={
-                "responses": "taking answers only",
-                "known-senders": "taking mail of known senders only",
-                "none": "taking no mail",
+                "responses": "rules for incoming mail",
+                "known-senders": "rules for incoming mail",
+                "none": "rules for incoming mail",
             },
         ),
     ] = Accept.ALL
@@ -611,7 +609,7 @@ class Settings(Section):
     """What holds for mailboxes that do not say otherwise."""
     alerts: Annotated[Alerts, OrNothing] = Alerts()
     """Who is told."""
-    submission: Annotated[None, NotYet("taking outgoing mail by SMTP")] = None
+    submission: Annotated[None, NotYet("submission by SMTP")] = None
     """Where local programs hand over mail by SMTP."""
     known_senders: Annotated[object, NotYet("known senders", off=[])] = []
     """Whose mail is taken where only known senders' is."""

@@ -82,6 +82,8 @@ class Document:
     """One file as read: its value (None when it could not be read) and what was wrong."""
 
     value: Value
+    place: Place
+    """Where the value begins."""
     problems: tuple[Problem, ...]
 
 
@@ -107,15 +109,17 @@ def read_yaml(content: bytes | str, file: str) -> Document:
     try:
         value = composer.compose(text)
     except _Refused as exc:
-        return Document(None, (*composer.duplicates(None), exc.problem))
+        return Document(None, Place(file), (*composer.duplicates(None), exc.problem))
     except yaml.MarkedYAMLError as exc:
-        return Document(None, (*composer.duplicates(None), _explain(exc, text, file)))
+        return Document(
+            None, Place(file), (*composer.duplicates(None), _explain(exc, text, file))
+        )
     except yaml.reader.ReaderError as exc:
         return _unreadable(
             _place_of_byte(text.encode(), exc.position, file),
             f"the character U+{exc.character:04X} is not allowed in YAML; remove it",
         )
-    return Document(value, tuple(composer.duplicates(value)))
+    return Document(value, composer.place, tuple(composer.duplicates(value)))
 
 
 def plain_value(text: str) -> Value:
@@ -194,6 +198,7 @@ class _Composer:
     """Builds values from parser events and remembers where it is."""
 
     def __init__(self, file: str) -> None:
+        self.place = Place(file)
         self._file = file
         self._values = 0
         self._loc: list[str | int] = []
@@ -216,7 +221,9 @@ class _Composer:
                     documents += 1
                     if documents > 1:
                         raise self._refuse(event, "a second document begins here; only one")
-                    value = self._value(next(events), events)
+                    root = next(events)
+                    self.place = self._place(root)
+                    value = self._value(root, events)
                 case _:
                     pass
         return value
@@ -283,7 +290,7 @@ class _Composer:
 
 
 def _unreadable(place: Place, message: str) -> Document:
-    return Document(None, (Problem.at(place, "", message),))
+    return Document(None, place, (Problem.at(place, "", message),))
 
 
 def _label(node: Value, position: int) -> str:

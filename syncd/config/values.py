@@ -28,7 +28,7 @@ PRESETS_OF_PORTS: Final[Mapping[str, tuple[int, ...]]] = {"us-government": US_GO
 
 DURATION: Final = re.compile(r"([0-9]{1,6}d)?([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?")
 _SECONDS: Final[Mapping[str, int]] = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-SIZE: Final = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
+SIZE: Final = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)")
 _OCTETS: Final[Mapping[str, int]] = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 RATE: Final = re.compile(r"([0-9]{1,9})/([0-9a-z]+)")
 _MOMENT: Final = re.compile(
@@ -80,7 +80,7 @@ class Include:
 
 def not_yet(what: str, remedy: str = "remove the key") -> str:
     """Say that something is known but comes with a later version."""
-    return f"{what}: not supported by this version of syncd ({VERSION}); {remedy}"
+    return f"not supported by this version of syncd ({VERSION}), which has no {what}; {remedy}"
 
 
 def found(value: object) -> str:
@@ -196,7 +196,7 @@ def parse_size(value: object, *, least: int, most: int) -> int:
         hint = ""
         if isinstance(value, int | float) and not isinstance(value, bool):
             hint = ": a unit is missing"
-        elif isinstance(value, str) and re.fullmatch(r"[0-9]+ ?[kKmMgG]i?[bB]?", value):
+        elif isinstance(value, str) and not match and value[:1].isdecimal():
             hint = ": the units are KiB, MiB and GiB, without a space"
         raise Unfit(
             f"must be a size such as 256MiB, from {format_size(least)} to {format_size(most)};"
@@ -370,9 +370,9 @@ def parse_delete_after_processing(value: object) -> bool:
     """Take true or false; what else the key can say comes later."""
     match value:
         case "acknowledged":
-            raise Unfit(not_yet("waiting for the application", "write true or false"))
+            raise Unfit(not_yet("application to wait for", "write true or false"))
         case {"destination": _}:
-            raise Unfit(not_yet("waiting for a destination", "write true or false"))
+            raise Unfit(not_yet("destinations", "write true or false"))
         case _:
             return parse_flag(value)
 
