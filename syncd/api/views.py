@@ -7,7 +7,9 @@ from typing import Any
 from syncd.model.mailbox import Direction
 from syncd.model.outgoing import Recipient
 from syncd.scheduler.book import Entry
+from syncd.store.alerts import AlertRecord
 from syncd.store.directions import DirectionRecord
+from syncd.store.messages import MessageRecord
 from syncd.store.outbox import AttemptRow, OutgoingRow
 
 Json = dict[str, Any]  # JSON as orjson takes it
@@ -122,4 +124,47 @@ def attempt(row: AttemptRow) -> Json:
         "phase": row.phase,
         "result": row.result,
         "words": row.words,
+    }
+
+
+def message(record: MessageRecord) -> Json:
+    """Show one stored message."""
+    known = record.headers
+    return {
+        "id": record.id,
+        "mailbox_id": record.mailbox_id,
+        "address": record.address,
+        "state": record.state,
+        "reason": record.reason,
+        "octets": record.octets,
+        "sha256": record.sha256.hex(),
+        "stored_at": moment(record.stored_at),
+        "message_id": record.rfc_message_id,
+        "in_reply_to": known.get("in_reply_to"),
+        "references": known.get("references", []),
+        "from": record.sender,
+        "to": known.get("to", []),
+        "cc": known.get("cc", []),
+        "delivered_to": known.get("delivered_to", []),
+        "subject": record.subject,
+        "date": known.get("date"),
+        "received_at": known.get("received_at"),
+        "auto_submitted": known.get("auto_submitted"),
+    }
+
+
+def alert(record: AlertRecord) -> Json:
+    """Show one alert of the wall."""
+    return {
+        "id": record.id,
+        "code": record.alert.code,
+        "object": record.alert.object,
+        "level": record.alert.level,
+        "text": record.alert.text,
+        "remedy": record.alert.remedy,
+        "opened_at": moment(record.opened_at),
+        "last_seen_at": moment(record.last_seen_at),
+        "count": record.count,
+        "acknowledged_at": moment(record.acknowledged_at),
+        "resolved_at": moment(record.resolved_at),
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from syncd.clock import Clock
 from syncd.connections.budget import ByteBudget
-from syncd.connections.pop3 import SourceLimits, open_pop3
+from syncd.connections.pop3 import CapabilityMemory, SourceLimits, open_pop3
 from syncd.connections.seams import MailSender, MailSource, UnlockedLogin
 from syncd.connections.slots import Slots
 from syncd.connections.smtp import Patience, open_smtp
@@ -27,6 +27,7 @@ class Dialer:
     budget: ByteBudget
     unlock: Unlock
     source_limits: SourceLimits
+    capabilities: CapabilityMemory
     patience: Patience
     clock: Clock
 
@@ -41,6 +42,7 @@ class Dialer:
             limits=self.source_limits,
             budget=self.budget,
             clock=self.clock,
+            memory=self.capabilities,
         )
         until.callback(source.abort)
         return source

@@ -9,9 +9,12 @@ from syncd.api.desk import Desk
 from syncd.api.views import Json
 from syncd.model.mailbox import Direction
 from syncd.store import alerts, outbox
-from syncd.store.alerts import AlertRow
+from syncd.store.alerts import AlertRecord
 from syncd.store.database import Reader
 from syncd.store.outbox import QueueCount
+
+MOST_ALERTS = 200
+"""More open alerts than anybody reads at once."""
 
 
 def routes(desk: Desk) -> APIRouter:
@@ -22,8 +25,9 @@ def routes(desk: Desk) -> APIRouter:
     async def status() -> Json:
         """Show mailboxes by state, the queue, the store and every open alert. Scope: state."""
 
-        async def rows(reader: Reader) -> tuple[list[AlertRow], list[QueueCount]]:
-            return await alerts.list_open(reader), await outbox.count(reader)
+        async def rows(reader: Reader) -> tuple[list[AlertRecord], list[QueueCount]]:
+            shown = await alerts.list_alerts(reader, 0, MOST_ALERTS)
+            return shown, await outbox.count(reader)
 
         opened, queued = await desk.db.read(rows)
         return {

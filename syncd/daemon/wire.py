@@ -1,0 +1,243 @@
+"""The composition root: from settings to running parts. The only place that names them all."""
+
+import asyncio
+import random
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+
+from syncd.api.app import build_app
+from syncd.api.server import LocalServer
+from syncd.clock import Clock, SystemClock
+from syncd.cluster.ownership import SoleOwner
+from syncd.config.resolve import Plan, resolve
+from syncd.config.schema import Settings
+from syncd.connections.budget import ByteBudget
+from syncd.connections.dial import Dialer
+from syncd.connections.pop3 import CapabilityMemory, SourceLimits
+from syncd.connections.slots import LoginRate, Slots
+from syncd.connections.smtp import Patience
+from syncd.model.mailbox import Mailbox
+from syncd.outgoing.conclusion import UNKNOWN_WAIT
+from syncd.scheduler.book import Book, Entry, read_book
+from syncd.scheduler.dispatcher import Dispatcher
+from syncd.scheduler.janitor import Janitor, sweep
+from syncd.scheduler.keeper import Keeper
+from syncd.scheduler.poller import Poller
+from syncd.scheduler.tools import Tools
+from syncd.store import facts, mailboxes
+from syncd.store.database import Transaction
+from syncd.store.mailboxes import DeclaredMailbox
+from syncd.store.sqlite import SqliteDatabase, open_sqlite
+from syncd.vault.keys import KeyFit, KeyRing, make_ring, recognise
+from syncd.vault.logins import unlock_mailbox
+
+UNKNOWN_WAIT_FOR_TESTS = "SYNCD_TEST_UNKNOWN_WAIT"
+"""Seconds instead of the ten minutes after an unknown outcome: for tests and the demo, whose
+servers are known to have made up their minds."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Parts:
+    """What polling and sending work with, open and ready."""
+
+    plan: Plan
+    db: SqliteDatabase
+    book: Book
+    keeper: Keeper
+    tools: Tools
+    clock: Clock
+    poller: Poller
+    dispatcher: Dispatcher
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Parts]:
+    """Open the store, claim the mailboxes, put polling and sending together.
+
+    Raises StoreError and SecretUnreadable; nothing was connected to then.
+    """
+    plan, clock = resolve(settings), SystemClock()
+    ring = make_ring([key.reveal() for key in plan.keys])
+    db = await open_sqlite(plan.store, clock=clock)
+    try:
+        await db.write(partial(_prepare_store, plan=plan, ring=ring))
+        owner = SoleOwner(db, socket.gethostname())
+        before = await read_book(db, plan.mailboxes)
+        await owner.claim(entry.record.id for entry in before if entry.mailbox is not None)
+        book = await read_book(db, plan.mailboxes)
+        await sweep(db, clock, timedelta(0))  # nobody else writes: what is staged is orphaned
+        keeper = Keeper(db, book, clock)
+        tools = Tools(
+            db=db,
+            book=book,
+            keeper=keeper,
+            dialer=_dialer(plan, ring, clock),
+            clock=clock,
+            dice=random.random,  # noqa: TID251 - this is where the dice come from
+            max_message_size=plan.max_message_size,
+            unknown_wait=_unknown_wait(environ),
+        )
+        most = 4 * plan.network.max_connections
+        yield Parts(
+            plan=plan,
+            db=db,
+            book=book,
+            keeper=keeper,
+            tools=tools,
+            clock=clock,
+            poller=Poller(tools, most),
+            dispatcher=Dispatcher(tools, most),
+        )
+        await keeper.flush()
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
+async def open_daemon(
+    settings: Settings, environ: Mapping[str, str]
+) -> AsyncIterator["Daemon"]:
+    """Open everything that `syncd run` runs."""
+    async with open_parts(settings, environ) as parts:
+        yield Daemon(parts)
+
+
+class Daemon:
+    """The running whole: poller, dispatcher, keeper, janitor, local socket."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.book = parts.book
+        self.poller = parts.poller
+        self.dispatcher = parts.dispatcher
+        self._parts = parts
+        self._started_at = parts.clock.now()
+        self._janitor = Janitor(parts.db, parts.clock)
+        self._server = LocalServer(build_app(self, version("syncd")), parts.plan.socket)
+
+    async def work(self) -> None:
+        """Poll, send and serve until `stop`, then return when what was begun has ended."""
+        self._server.open()
+        await self.poller.plan_all()
+        await self.dispatcher.plan_all()
+        async with asyncio.TaskGroup() as tasks:
+            background = [
+                tasks.create_task(self._parts.keeper.run()),
+                tasks.create_task(self._janitor.run()),
+            ]
+            serving = tasks.create_task(self._server.run())
+            async with asyncio.TaskGroup() as rounds:
+                rounds.create_task(self.poller.run())
+                rounds.create_task(self.dispatcher.run())
+            self._server.stop()
+            await serving
+            for task in background:
+                task.cancel()
+
+    def stop(self) -> None:
+        """Start nothing new."""
+        self.poller.stop()
+        self.dispatcher.stop()
+
+    # -- what the routes need (api.desk.Desk) ----------------------------------------------
+
+    @property
+    def db(self) -> SqliteDatabase:
+        """The store."""
+        return self._parts.db
+
+    @property
+    def largest_message(self) -> int:
+        """Octets of the largest message that may be queued."""
+        return self._parts.plan.max_message_size
+
+    def now(self) -> datetime:
+        """Return the present moment."""
+        return self._parts.clock.now()
+
+    async def facts(self) -> Mapping[str, Any]:
+        """Show the process itself."""
+        health = self._parts.db.health()
+        return {
+            "version": version("syncd"),
+            "instance": self._parts.plan.instance,
+            "daemon": True,
+            "started_at": self._started_at.isoformat(),
+            "polling": self.poller.running,
+            "sending": self.dispatcher.running,
+            "connections": self._parts.tools.dialer.slots.in_use(),
+            "store": {
+                "path": str(health.path),
+                "bytes": health.store_bytes,
+                "free_bytes": health.free_bytes,
+                "full": health.full,
+            },
+        }
+
+    async def poll(self, entry: Entry) -> Mapping[str, Any]:
+        """Poll one mailbox now, or join the poll under way."""
+        return await self.poller.poll_now(entry)
+
+    async def approval_changed(self, entry: Entry) -> None:
+        """Let an approved mailbox start; one that is not any more stops with its cycle."""
+        self.poller.plan_now(entry)
+        self.dispatcher.wake(entry.record.id)
+
+    def outgoing_changed(self, entry: Entry) -> None:
+        """Look after this mailbox's queue."""
+        self.dispatcher.wake(entry.record.id)
+
+
+async def _prepare_store(tx: Transaction, plan: Plan, ring: KeyRing | None) -> None:
+    """Make sure that this is our store and our key, and let it know our mailboxes."""
+    await facts.claim_for_instance(tx, plan.instance)
+    if await recognise(tx, ring) is KeyFit.REPLACED:
+        _log.warning("the key that sealed earlier secrets is not configured any more")
+    await mailboxes.declare(tx, [_declared(mailbox) for mailbox in plan.mailboxes])
+
+
+def _declared(mailbox: Mailbox) -> DeclaredMailbox:
+    return DeclaredMailbox(
+        address=mailbox.address,
+        type=mailbox.type,
+        profile=mailbox.profile.name,
+        tenant=mailbox.tenant,
+        needs_approval=mailbox.needs_approval,
+    )
+
+
+def _dialer(plan: Plan, ring: KeyRing | None, clock: Clock) -> Dialer:
+    network = plan.network
+    return Dialer(
+        slots=Slots(
+            network.max_connections,
+            network.max_connections_per_server,
+            LoginRate(network.logins_per_server, network.logins_period),
+            clock,
+        ),
+        budget=ByteBudget(plan.memory),
+        unlock=partial(unlock_mailbox, ring),
+        source_limits=SourceLimits(
+            connect_timeout=network.connect_timeout,
+            command_timeout=network.command_timeout,
+            session_timeout=network.session_timeout,
+            max_message_size=plan.max_message_size,
+        ),
+        capabilities=CapabilityMemory(clock),
+        patience=Patience(connect=network.connect_timeout.total_seconds()),
+        clock=clock,
+    )
+
+
+def _unknown_wait(environ: Mapping[str, str]) -> timedelta:
+    wish = environ.get(UNKNOWN_WAIT_FOR_TESTS)
+    return UNKNOWN_WAIT if wish is None else timedelta(seconds=float(wish))
