@@ -129,7 +129,7 @@ async def test_flipped_pages_are_found_at_the_start_and_nothing_is_changed(path:
 
 async def test_half_a_store_left_by_a_crash_is_made_anew(path: Path) -> None:
     (path.parent / "syncd.db.new").write_bytes(b"half")
-    (path.parent / "syncd.db.new-wal").write_bytes(b"of it")
+    (path.parent / "syncd.db.new-journal").write_bytes(b"of it")
     async with opened(path) as db:
         await remember(db, "colour", "green")
     assert not (path.parent / "syncd.db.new").exists()
