@@ -9,8 +9,11 @@ from syncd.api.routes import mailboxes, messages, outgoing, quarantine, status
 
 PREFIX = "/api/v1"
 
+Application = FastAPI
+"""What `build_app` gives: any ASGI server takes it."""
 
-def build_app(desk: Desk, version: str) -> FastAPI:
+
+def build_app(desk: Desk, version: str) -> Application:
     """Build the application; the desk is the daemon, or a command over the store."""
     app = FastAPI(
         title="syncd",

@@ -43,6 +43,10 @@ class Desk(Protocol):
         """Something of this mailbox may be due for sending."""
         ...
 
+    def listing_doubted(self, entry: Entry) -> None:
+        """What the last listing of this mailbox said does not count any more: look again."""
+        ...
+
     @property
     def largest_message(self) -> int:
         """Octets of the largest message that may be queued (limits.max_message_size)."""

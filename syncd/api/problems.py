@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
 
 from syncd.errors import Refused, StoreBroken, StoreBusy, StoreError, StoreFull, SyncdError
 
@@ -58,9 +57,13 @@ def install(app: FastAPI) -> None:
             case _:
                 return problem(500, "failed", str(error))
 
-    @app.exception_handler(HTTPException)
-    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, "http", str(error.detail))
+    @app.exception_handler(404)
+    async def _no_route(request: Request, _error: Exception) -> JSONResponse:
+        return problem(404, "not-found", f"there is no route {request.url.path}")
+
+    @app.exception_handler(405)
+    async def _no_method(request: Request, _error: Exception) -> JSONResponse:
+        return problem(405, "not-allowed", f"{request.url.path} takes no {request.method}")
 
     @app.exception_handler(RequestValidationError)
     async def _shape(_request: Request, error: RequestValidationError) -> JSONResponse:

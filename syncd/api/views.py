@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from syncd.incoming.quarantine import Quarantined
 from syncd.model.mailbox import Direction
 from syncd.model.outgoing import Recipient
 from syncd.scheduler.book import Entry
@@ -167,4 +168,17 @@ def alert(record: AlertRecord) -> Json:
         "count": record.count,
         "acknowledged_at": moment(record.acknowledged_at),
         "resolved_at": moment(record.resolved_at),
+    }
+
+
+def quarantined(item: Quarantined) -> Json:
+    """Show one line of the quarantine."""
+    return {
+        "id": item.id,
+        "mailbox_id": item.mailbox_id,
+        "address": item.address,
+        "stored": item.is_stored,
+        "reason": item.reason,
+        "attempts": item.attempts,
+        "since": moment(item.since),
     }

@@ -4,7 +4,7 @@ import sys
 from enum import IntEnum
 
 from syncd.cli.output import plain
-from syncd.config.load import ConfigError
+from syncd.config.problems import ConfigError
 from syncd.errors import StoreBusy, StoreFull, SyncdError
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,26 +57,12 @@ async def write_maildir(
     return written
 
 
-class _Advance:
-    """Moves the bar one message on; does nothing where there is no terminal."""
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar at a terminal, nothing elsewhere; call what it gives after each message."""
+    from rich.console import Console
+    from rich.progress import Progress
 
-    def __init__(self, total: int) -> None:
-        from rich.progress import Progress
-
-        self._progress = Progress()
-        self._task = self._progress.add_task("exporting", total=total)
-
-    def __enter__(self) -> "_Advance":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def __call__(self) -> None:
-        self._progress.advance(self._task)
-
-
-def _progress(total: int) -> "_Advance | nullcontext[type[None]]":
-    # type(None) is a callable that does nothing: the silent twin of the bar.
-    return _Advance(total) if sys.stderr.isatty() else nullcontext(type(None))
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("exporting", total=total)
+        yield lambda: progress.advance(task)

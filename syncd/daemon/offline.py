@@ -6,9 +6,7 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-from fastapi import FastAPI
-
-from syncd.api.app import build_app
+from syncd.api.app import Application, build_app
 from syncd.api.problems import NeedsDaemon
 from syncd.clock import SystemClock
 from syncd.config.resolve import Plan, resolve
@@ -20,7 +18,7 @@ from syncd.store.sqlite import SqliteDatabase, open_sqlite
 @asynccontextmanager
 async def offline_app(
     settings: Settings, environ: Mapping[str, str], *, writes: bool
-) -> AsyncIterator[FastAPI]:
+) -> AsyncIterator[Application]:
     """Open the store and build the application over it.
 
     With `writes` everything is opened as the daemon does (the store's lock included), so that
@@ -83,3 +81,6 @@ class OfflineDesk:
 
     def outgoing_changed(self, _entry: Entry) -> None:
         """Do nothing: the daemon will find it when it starts."""
+
+    def listing_doubted(self, _entry: Entry) -> None:
+        """Do nothing: nobody here remembers a listing."""

@@ -8,7 +8,7 @@ import structlog
 
 from syncd.config.schema import Settings
 from syncd.daemon.wire import Daemon, open_daemon
-from syncd.errors import StoreError
+from syncd.errors import StoreBroken
 from syncd.observe.logging import configure_logging
 
 DRAIN_SECONDS = 630.0
@@ -30,13 +30,17 @@ async def run_daemon(settings: Settings, environ: Mapping[str, str]) -> int:
     configure_logging(settings.log.level, settings.log.format)
     stop = _Stop()
     stop.listen()
+    broken: list[str] = []
     try:
         async with open_daemon(settings, environ) as daemon:
             _log.info("started", instance=settings.instance, mailboxes=len(daemon.book))
             await _serve(daemon, stop)
-    except* StoreError as failed:
-        for error in failed.exceptions:
-            _log.error("stopped by the store", error=str(error))
+    except* StoreBroken as failed:
+        # What the system holds in memory of the file can no longer be trusted; a fresh
+        # process reads what is truly there (the service manager starts it again).
+        broken = [str(error) for error in failed.exceptions]
+    if broken:
+        _log.error("stopped: the store is broken", error=broken[0])
         return EXIT_FAILED
     _log.info("stopped")
     return EXIT_DONE

@@ -196,6 +196,11 @@ class Daemon:
         """Look after this mailbox's queue."""
         self.dispatcher.wake(entry.record.id)
 
+    def listing_doubted(self, entry: Entry) -> None:
+        """Look at this mailbox anew, and soon."""
+        self.poller.forget_listing(entry.record.id)
+        self.poller.plan_now(entry)
+
 
 async def _prepare_store(tx: Transaction, plan: Plan, ring: KeyRing | None) -> None:
     """Make sure that this is our store and our key, and let it know our mailboxes."""

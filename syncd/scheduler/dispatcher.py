@@ -104,7 +104,7 @@ class Dispatcher:
             return await self._failed(entry, classify(error), now, Counter())
         except (SecretUnreadable, Refused) as error:
             return await self._failed(entry, classify(error), now, Counter())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the top of the loop, logged below
             # The top of the loop: whatever we did wrong here stops this mailbox's cycle only.
             _log.exception("sending failed unexpectedly", address=mailbox.address)
             return await self._failed(entry, classify(error), now, Counter())
@@ -129,7 +129,9 @@ class Dispatcher:
     async def _settled(
         self, entry: Entry, outcome: SessionOutcome, now: datetime
     ) -> Cycle[Sent]:
-        failure = outcome.trouble or (outcome.error and classify(outcome.error)) or None
+        failure = outcome.trouble
+        if failure is None and outcome.error is not None:
+            failure = classify(outcome.error)
         if outcome.settled:
             _log.info(
                 "sent",

@@ -56,6 +56,10 @@ class Poller:
         """Remember how each maildrop was left, so that a poll may still be a short one."""
         self._memories = await self._tools.db.read(listings.load_all)
 
+    def forget_listing(self, mailbox_id: MailboxId) -> None:
+        """Let the next poll list everything."""
+        self._memories.pop(mailbox_id, None)
+
     def plan_now(self, entry: Entry) -> None:
         """Poll a mailbox as soon as there is room; what may not connect is left alone."""
         self._rounds.plan(entry.record.id, self._tools.clock.now())
@@ -106,7 +110,7 @@ class Poller:
                 )
         except StoreBroken:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the top of the loop, logged below
             # The top of the loop: whatever we did wrong here stops this mailbox's poll only.
             _log.exception("poll failed unexpectedly", address=mailbox.address)
             return PollOutcome(
