@@ -20,7 +20,7 @@ from syncd.outgoing.recover import recover
 from syncd.protocols.smtp_replies import SmtpReply
 from syncd.store import mailboxes
 from syncd.store.outbox import count, due_times, list_rows, list_sending
-from tests.support.outgoing import MESSAGE, Outbox, an_outbox
+from tests.support.outgoing import MESSAGE, Outbox, an_outbox, plain_endpoint
 from tests.support.smtp_sink import Cut, Drop, Hang, Say, SmtpSink, Swallow, running
 
 SHORT = Patience(greeting=0.2, command=0.2, data=0.2, block=0.2, after_dot=0.2, quit=0.2)
@@ -34,7 +34,7 @@ async def sink() -> AsyncIterator[SmtpSink]:
 
 @pytest.fixture
 async def outbox(tmp_path: Path, sink: SmtpSink) -> AsyncIterator[Outbox]:
-    async with an_outbox(tmp_path, sink.port) as outbox:
+    async with an_outbox(tmp_path, plain_endpoint(sink.port)) as outbox:
         yield outbox
 
 
@@ -445,13 +445,13 @@ async def test_a_server_that_is_away_for_the_whole_lifetime_fails_only_what_is_a
     outbox.clock.forward(timedelta(days=4))
     young = await outbox.queue()
     outbox.clock.forward(timedelta(days=1))
-    working, outbox.port = outbox.port, 1
+    working, outbox.endpoint = outbox.endpoint, plain_endpoint(port=1)
     outcome = await outbox.send()
     assert isinstance(outcome.error, Unreachable)
     assert [(await outbox.states(one.id))[0] for one in old] == ["failed"] * 25
     assert await outbox.states(young.id) == ("pending_send", ["pending"])
     assert outcome.settled["outgoing.failed"] == 25
-    outbox.port = working
+    outbox.endpoint = working
     await outbox.send()
     assert await outbox.states(young.id) == ("sent", ["sent"])
 

@@ -1,6 +1,6 @@
 """An outgoing queue of one mailbox on a real store, and the work that sends it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -59,6 +59,21 @@ class HandClock:
         self._now += by
 
 
+LOGIN = UnlockedLogin(username="ann", password=Secret("wonderland"))
+
+
+def plain_endpoint(port: int) -> Endpoint:
+    """Return the way to a scripted server without TLS."""
+    return Endpoint(
+        protocol=MailProtocol.SMTP,
+        server="localhost",
+        port=port,
+        security=Security.NONE,
+        allow_plaintext_login=True,
+        ip=IpVersion.IPV4,
+    )
+
+
 @dataclass(slots=True)
 class Outbox:
     """One mailbox's queue, and what it takes to work on it."""
@@ -66,7 +81,8 @@ class Outbox:
     db: Database
     mailbox: MailboxRecord
     clock: HandClock
-    port: int = 0
+    endpoint: Endpoint
+    login: UnlockedLogin = LOGIN
     patience: Patience = field(default_factory=Patience)
     policy: SendPolicy = field(
         default_factory=lambda: SendPolicy(
@@ -83,7 +99,7 @@ class Outbox:
         return SendWork(
             db=self.db,
             mailbox=self.mailbox,
-            place=f"localhost:{self.port}",
+            place=self.endpoint.place,
             policy=self.policy,
             open_sender=self._open,
             clock=self.clock,
@@ -96,7 +112,7 @@ class Outbox:
     ) -> Enqueued:
         """Compose and enqueue a message."""
         self._tokens += 1
-        rules = SenderRules(address=ADDRESS, max_octets=100_000_000)
+        rules = SenderRules(address=self.mailbox.address, max_octets=100_000_000)
         now = self.clock.now()
         composed = compose(raw, rules, now=now, token=f"token{self._tokens}", recipients=to)
         return await enqueue(self.db, composed, self.mailbox, now=now, idempotency_key=key)
@@ -129,35 +145,25 @@ class Outbox:
         self.mailbox = replace(self.mailbox, term=terms[self.mailbox.id])
 
     async def _open(self) -> MailSender:
-        endpoint = Endpoint(
-            protocol=MailProtocol.SMTP,
-            server="localhost",
-            port=self.port,
-            security=Security.NONE,
-            allow_plaintext_login=True,
-            ip=IpVersion.IPV4,
-        )
-        login = UnlockedLogin(username="ann", password=Secret("wonderland"))
-        return self.wrap(await open_smtp(endpoint, login, patience=self.patience))
+        return self.wrap(await open_smtp(self.endpoint, self.login, patience=self.patience))
 
 
 @asynccontextmanager
-async def an_outbox(folder: Path, port: int = 0) -> AsyncIterator[Outbox]:
+async def an_outbox(
+    folder: Path, endpoint: Endpoint, address: str = ADDRESS
+) -> AsyncIterator[Outbox]:
     """Open a store with one owned mailbox."""
     db = await open_sqlite(folder / "syncd.db")
     try:
-        yield Outbox(db, await own_mailbox(db), HandClock(), port)
+        yield Outbox(db, await own_mailbox(db, address), HandClock(), endpoint)
     finally:
         await db.close()
 
 
-async def own_mailbox(db: Database) -> MailboxRecord:
+async def own_mailbox(db: Database, address: str = ADDRESS) -> MailboxRecord:
     """Declare the mailbox, own it, and return it as it is then."""
-    declared = DeclaredMailbox(address=ADDRESS, type=MailboxType.USER, profile="contoso")
+    declared = DeclaredMailbox(address=address, type=MailboxType.USER, profile="contoso")
     records = await db.write(lambda tx: mailboxes.declare(tx, [declared]))
-    record = records[address_key(ADDRESS)]
+    record = records[address_key(address)]
     terms = await db.write(lambda tx: mailboxes.claim_all(tx, "node"))
     return replace(record, node="node", term=terms[record.id])
-
-
-Opener = Callable[[], Awaitable[MailSender]]
