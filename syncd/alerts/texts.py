@@ -63,18 +63,15 @@ def failing(
     )
 
 
-def messages_recognised(
-    mailbox_id: MailboxId, address: str, server: str, count: int, more: int
-) -> Alert:
-    """The server gave its messages new names (contract 7.0)."""
-    left = f" {more} more are being compared." if more else ""
+def messages_recognised(mailbox_id: MailboxId, address: str, server: str, count: int) -> Alert:
+    """The messages of a mailbox came under new names (contract 7.0)."""
     return Alert(
         code="messages_recognised",
         object=of_mailbox(mailbox_id),
         level=AlertLevel.INFORMATION,
         text=(
-            f"{count} messages of {address} were recognised again by their headers after "
-            f"{server} (or its configuration here) changed; none was downloaded twice.{left}"
+            f"{count} messages of {server} were recognised again by their headers: {address} "
+            "lists them under new names (UIDL). None of them was downloaded twice."
         ),
         remedy="Nothing to do. If you did not expect it, ask the provider what was moved.",
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from hashlib import sha256
 
 from syncd.incoming.admit import BEFORE_DATE, TOO_LARGE
 from syncd.model.mail import LedgerEntry, LedgerState, Listed, MaildropStatus
@@ -32,6 +33,10 @@ FULL_EVERY = timedelta(hours=24)
 
 FEWEST_TO_DOUBT = 10
 """A mailbox with fewer messages is not worth a re-key guard: equal bytes are found anyhow."""
+
+LONGEST_TAIL = 200
+"""Messages behind the last known one that are asked for one by one; beyond, the whole listing
+is cheaper."""
 
 _MOST_BELIEVED = 2**40
 """Octets above which LIST's claim is nonsense, and the message is counted as it comes."""
@@ -90,7 +95,8 @@ def choose_look(
         return Look.WHOLE
     if status.count == memory.count:
         return Look.NOTHING if status.octets == memory.octets else Look.WHOLE
-    return Look.TAIL if status.count > memory.count else Look.WHOLE
+    is_tail = memory.count < status.count <= memory.count + LONGEST_TAIL
+    return Look.TAIL if is_tail else Look.WHOLE
 
 
 def choose_new(
@@ -133,7 +139,7 @@ def choose_new(
         ambiguous=frozenset(
             uid
             for uid, fate in fates.items()
-            if fate in _FETCHED and (occurrences[uid] > 1 or not uid)
+            if fate in _TO_JUDGE and (occurrences[uid] > 1 or not uid)
         ),
         retry_at=min(waiting, default=None),
     )
@@ -177,6 +183,7 @@ class _Fate(Enum):
 
 
 _FETCHED = frozenset({_Fate.FETCH, _Fate.FETCH_DATED})
+_TO_JUDGE = _FETCHED | {_Fate.PENDING}
 
 
 def _fate(uid: str, entries: Sequence[LedgerEntry], occurrences: int, now: datetime) -> _Fate:
@@ -203,3 +210,12 @@ def _try_has_come(entries: Sequence[LedgerEntry], now: datetime) -> bool:
 
 def _is_unsettled(entry: LedgerEntry) -> bool:
     return entry.delete_pending or entry.state is LedgerState.FAILING
+
+
+def name_by_top(header: bytes, octets: int) -> str:
+    """Make a name for a message whose server gives none that can be used.
+
+    The size makes two messages with equal headers less likely to pass for one; a size that
+    changes costs another fetch, which finds the same content.
+    """
+    return BY_TOP + sha256(b"%d\n%b" % (octets, header)).hexdigest()[:32]

@@ -97,6 +97,11 @@ async def read_body(reader: Reader, body_id: BodyId) -> bytes:
     return b"".join(await _read_slice(reader, body_id, 0, _MOST_CHUNKS))
 
 
+async def read_beginning(reader: Reader, body_id: BodyId) -> bytes:
+    """Read a body's first chunk: enough for its headers."""
+    return b"".join(await _read_slice(reader, body_id, 0, 1))
+
+
 async def _slice(db: Database, body_id: BodyId, n: int) -> list[bytes]:
     async def body(reader: Reader) -> list[bytes]:
         return await _read_slice(reader, body_id, n, _CHUNKS_A_READ)

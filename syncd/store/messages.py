@@ -44,6 +44,7 @@ class MessageRecord:
     id: MessageId
     mailbox_id: MailboxId
     address: str
+    tenant: str | None
     state: IncomingState
     reason: str | None
     octets: int
@@ -185,6 +186,7 @@ def _record(row: Row) -> MessageRecord:
         id=MessageId(row["id"]),
         mailbox_id=MailboxId(row["mailbox_id"]),
         address=row["address"],
+        tenant=row["tenant"],
         state=IncomingState(row["state"]),
         reason=row["reason"],
         octets=row["octets"],

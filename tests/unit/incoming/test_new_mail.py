@@ -16,6 +16,7 @@ from syncd.incoming.new_mail import (
     count_copies,
     is_rekeyed,
     is_usable,
+    name_by_top,
 )
 from syncd.model.mail import LedgerEntry, LedgerState, Listed, MaildropStatus
 from syncd.model.poll import ListingMemory
@@ -198,6 +199,14 @@ def test_what_cannot_be_a_name_or_is_one_of_ours_is_not_used(uid: str) -> None:
     assert not is_usable(uid)
 
 
+def test_a_made_name_depends_on_header_and_size_and_is_none_that_a_server_may_use() -> None:
+    name = name_by_top(b"Subject: a\r\n", 10)
+    assert name == name_by_top(b"Subject: a\r\n", 10)
+    assert name != name_by_top(b"Subject: a\r\n", 11)
+    assert name != name_by_top(b"Subject: b\r\n", 10)
+    assert not is_usable(name)
+
+
 def memory(
     count: int = 3,
     octets: int = 300,
@@ -221,6 +230,8 @@ def memory(
         (memory(retry_at=SOON), 3, 300, "c", Look.NOTHING),
         (memory(0, 0, None), 0, 0, None, Look.NOTHING),
         (memory(retry_at=NOW), 3, 300, "c", Look.WHOLE),
+        (memory(), 203, 20_300, "c", Look.TAIL),
+        (memory(), 204, 20_400, "c", Look.WHOLE),
         (memory(), 3, 301, "c", Look.WHOLE),
         (memory(), 3, 300, "d", Look.WHOLE),
         (memory(), 3, 300, None, Look.WHOLE),

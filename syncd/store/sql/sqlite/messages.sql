@@ -14,26 +14,26 @@ INSERT INTO message (id, mailbox_id, state, reason, octets, sha256, body_id, sto
             :rfc_message_id, :subject, :sender, :headers);
 
 -- name: list_messages
-SELECT m.id, m.mailbox_id, b.address, m.state, m.reason, m.octets, m.sha256, m.body_id,
+SELECT m.id, m.mailbox_id, b.address, b.tenant, m.state, m.reason, m.octets, m.sha256, m.body_id,
        m.stored_at, m.rfc_message_id, m.subject, m.sender, m.headers
     FROM message m JOIN mailbox b ON b.id = m.mailbox_id
     WHERE m.id > :after ORDER BY m.id LIMIT :limit;
 
 -- name: list_messages_of
-SELECT m.id, m.mailbox_id, b.address, m.state, m.reason, m.octets, m.sha256, m.body_id,
+SELECT m.id, m.mailbox_id, b.address, b.tenant, m.state, m.reason, m.octets, m.sha256, m.body_id,
        m.stored_at, m.rfc_message_id, m.subject, m.sender, m.headers
     FROM message m JOIN mailbox b ON b.id = m.mailbox_id
     WHERE m.mailbox_id = :mailbox_id AND m.id > :after ORDER BY m.id LIMIT :limit;
 
 -- name: list_quarantined_messages
-SELECT m.id, m.mailbox_id, b.address, m.state, m.reason, m.octets, m.sha256, m.body_id,
+SELECT m.id, m.mailbox_id, b.address, b.tenant, m.state, m.reason, m.octets, m.sha256, m.body_id,
        m.stored_at, m.rfc_message_id, m.subject, m.sender, m.headers
     FROM message m JOIN mailbox b ON b.id = m.mailbox_id
     WHERE m.state = 'quarantined' AND (:mailbox_id IS NULL OR m.mailbox_id = :mailbox_id)
     ORDER BY m.id;
 
 -- name: get_message
-SELECT m.id, m.mailbox_id, b.address, m.state, m.reason, m.octets, m.sha256, m.body_id,
+SELECT m.id, m.mailbox_id, b.address, b.tenant, m.state, m.reason, m.octets, m.sha256, m.body_id,
        m.stored_at, m.rfc_message_id, m.subject, m.sender, m.headers
     FROM message m JOIN mailbox b ON b.id = m.mailbox_id WHERE m.id = :id;
 

@@ -1,0 +1,138 @@
+"""Mail that was there before: judged by its date or recognised by its headers, in slices.
+
+The entries wait in the ledger as `pending`, so that a crash, a restart or the end of a session
+costs nothing; between two slices, at the latest after one polling interval, live mail is due.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from syncd.alerts import texts
+from syncd.alerts.wall import open_alert
+from syncd.connections.seams import MailSource
+from syncd.incoming.admit import BEFORE_DATE, TOO_LARGE, arrival
+from syncd.incoming.epochs import pair_off
+from syncd.incoming.headers import parse_headers
+from syncd.incoming.intake import pull
+from syncd.incoming.look import Sight
+from syncd.incoming.new_mail import is_too_large
+from syncd.incoming.record import Names, leave_alone
+from syncd.incoming.work import PollWork, Tally
+from syncd.model.mail import Headers, LedgerState, Listed
+from syncd.model.profile import BEGINNING
+from syncd.store import ledger, mailboxes
+from syncd.store.database import Transaction
+from syncd.store.ledger import LeftAlone
+
+FIRST_SLICE = 1000
+"""Messages; each further slice is twice as long while time allows: a slice costs a round trip,
+and what is overrun is never more than what went before."""
+
+
+async def judge_earlier(
+    work: PollWork,
+    source: MailSource,
+    sight: Sight,
+    pending: Sequence[Listed],
+    names: Names,
+    tally: Tally,
+) -> None:
+    """Work through pending mail, newest first, until the polling interval is used up."""
+    left = list(pending)
+    size = FIRST_SLICE
+    while left and (size == FIRST_SLICE or tally.elapsed() < work.interval):
+        left, newest = left[:-size], left[-size:]
+        await _judge_slice(work, source, sight, newest, names, tally)
+        size *= 2
+    tally.more = bool(left)
+
+
+async def _judge_slice(
+    work: PollWork,
+    source: MailSource,
+    sight: Sight,
+    slice_: Sequence[Listed],
+    names: Names,
+    tally: Tally,
+) -> None:
+    not_before = work.not_before(sight.facts)
+    is_first_epoch = sight.facts.epoch == 1
+    if is_first_epoch and not_before == BEGINNING:
+        wanted: Sequence[Listed] = slice_
+    else:
+        heads = await _read_heads(source, slice_)
+        wanted = await _settle_by_heads(
+            work, slice_, heads, names, not_before, tally, adopts=not is_first_epoch
+        )
+    too_large = [one for one in wanted if is_too_large(one, work.max_message_size)]
+    await leave_alone(work, names.key, [(listed, TOO_LARGE) for listed in too_large])
+    tally.results[LedgerState.SKIPPED] += len(too_large)
+    small_enough = [one for one in wanted if one not in too_large] if too_large else wanted
+    await pull(work, source, small_enough, names, tally, not_before=not_before)
+
+
+async def _read_heads(source: MailSource, slice_: Sequence[Listed]) -> dict[int, Headers]:
+    """Read headers by TOP, by message number; what is refused has none."""
+    found: dict[int, Headers] = {}
+    async for heads in source.heads(slice_):
+        for head in heads:
+            if head.header is not None:
+                found[head.listed.number] = parse_headers(head.header)
+    return found
+
+
+async def _settle_by_heads(
+    work: PollWork,
+    slice_: Sequence[Listed],
+    heads: Mapping[int, Headers],
+    names: Names,
+    not_before: datetime,
+    tally: Tally,
+    *,
+    adopts: bool,
+) -> list[Listed]:
+    """Carry over what is recognised, leave what is too old; return what has to be fetched."""
+    now = work.clock.now()
+    # A name that several messages share is settled by their content.
+    plain = {
+        listed.uid: heads[listed.number]
+        for listed in slice_
+        if listed.number in heads and listed.uid not in names.ambiguous
+    }
+    strangers = [(uid, head.digest) for uid, head in plain.items() if head.digest is not None]
+
+    async def body(tx: Transaction) -> tuple[set[str], list[LeftAlone]]:
+        await mailboxes.require_term(tx, work.record.id, work.record.term)
+        recognised: set[str] = set()
+        if adopts:
+            digests = {digest for _, digest in strangers}
+            earlier = await ledger.earlier_entries(tx, names.key, digests)
+            pairs = pair_off(strangers, earlier)
+            await ledger.adopt(tx, names.key, pairs)
+            recognised = {uid for _, uid in pairs}
+        too_old = [
+            LeftAlone(uid=uid, reason=BEFORE_DATE, header_digest=head.digest)
+            for uid, head in plain.items()
+            if uid not in recognised and _is_before(head, not_before)
+        ]
+        await ledger.leave_alone(tx, names.key, too_old, now)
+        if recognised:
+            alert = texts.messages_recognised(
+                work.record.id,
+                work.record.address,
+                work.server,
+                tally.adopted + len(recognised),
+            )
+            await open_alert(tx, alert, now, work.about)
+        return recognised, too_old
+
+    recognised, too_old = await work.db.write(body)
+    tally.adopted += len(recognised)
+    tally.results[LedgerState.SKIPPED] += len(too_old)
+    settled = recognised | {entry.uid for entry in too_old}
+    return [listed for listed in slice_ if listed.uid not in settled]
+
+
+def _is_before(headers: Headers, not_before: datetime) -> bool:
+    arrived_at = arrival(headers)
+    return arrived_at is not None and arrived_at < not_before

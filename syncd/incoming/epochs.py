@@ -1,0 +1,93 @@
+"""The ledger's epochs: begun with the first listing, begun anew when everything got new names.
+
+Rule 1: an epoch and its first entries are one transaction: a crash leaves both or none, so a
+first listing is never taken for a flood of new mail.
+Rule 2: nothing of an earlier epoch is forgotten: what is recognised is carried over, message
+for message (contract 7.0); what is not is judged like mail of a first listing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from syncd.incoming.admit import BEFORE_DATE
+from syncd.incoming.look import Sight
+from syncd.incoming.new_mail import count_copies, is_rekeyed
+from syncd.incoming.work import PollWork, Tally
+from syncd.model.mail import LedgerEntry, LedgerState
+from syncd.store import ledger, mailboxes
+from syncd.store.database import Transaction
+from syncd.store.ledger import EarlierEntry, LedgerKey
+
+
+async def settle_epoch(work: PollWork, sight: Sight, tally: Tally) -> Sight:
+    """Begin the ledger of a mailbox that is new; a new epoch where it became another one."""
+    facts = sight.facts
+    if facts.first_enabled_at is None:
+        return await _begin(work, sight, tally)
+    if not sight.is_whole or not sight.listing:
+        return sight
+    rekeyed = is_rekeyed(sight.listing, sight.seen, facts.listed) and not work.shows_pages
+    if facts.identity != work.identity or rekeyed:
+        return await _open_epoch(work, sight, LedgerState.PENDING, None)
+    return sight
+
+
+async def _begin(work: PollWork, sight: Sight, tally: Tally) -> Sight:
+    """Enter the first listing: left alone, or waiting for its dates to be read (contract 7.1)."""
+    wanted_from = work.process_email_from
+    if wanted_from is not None and wanted_from <= work.clock.now():
+        return await _open_epoch(work, sight, LedgerState.PENDING, None)
+    begun = await _open_epoch(work, sight, LedgerState.SKIPPED, BEFORE_DATE)
+    left_alone = sum(entry.copies for entries in begun.seen.values() for entry in entries)
+    tally.results[LedgerState.SKIPPED] += left_alone
+    if left_alone:
+        address = work.record.address
+        tally.remark = (
+            f"{left_alone} messages were in the mailbox before it was enabled and are left "
+            f"alone; `syncd mailbox reset {address} --from DATE` would take them."
+        )
+    return begun
+
+
+async def _open_epoch(
+    work: PollWork, sight: Sight, state: LedgerState, reason: str | None
+) -> Sight:
+    now = work.clock.now()
+    copies = count_copies(sight.listing)
+
+    async def body(tx: Transaction) -> int:
+        await mailboxes.require_term(tx, work.record.id, work.record.term)
+        epoch = await mailboxes.open_epoch(tx, work.record.id, work.identity)
+        await mailboxes.set_first_enabled(tx, work.record.id, now)
+        key = LedgerKey(work.record.id, epoch)
+        await ledger.note_all(tx, key, copies, state, reason, now)
+        return epoch
+
+    epoch = await work.db.write(body)
+    facts = replace(
+        sight.facts,
+        epoch=epoch,
+        identity=work.identity,
+        first_enabled_at=sight.facts.first_enabled_at or now,
+    )
+    return replace(sight, facts=facts, seen=_entries(copies, state))
+
+
+def _entries(copies: Mapping[str, int], state: LedgerState) -> dict[str, list[LedgerEntry]]:
+    return {
+        uid: [LedgerEntry(uid=uid, state=state, copies=count)] for uid, count in copies.items()
+    }
+
+
+def pair_off(
+    strangers: Sequence[tuple[str, bytes]], earlier: Sequence[EarlierEntry]
+) -> list[tuple[EarlierEntry, str]]:
+    """Match messages under new names with earlier entries of the same headers, one for one."""
+    waiting: dict[bytes, list[EarlierEntry]] = {}
+    for entry in reversed(earlier):
+        waiting.setdefault(entry.header_digest, []).extend([entry] * entry.copies)
+    pairs: list[tuple[EarlierEntry, str]] = []
+    for uid, digest in strangers:
+        if candidates := waiting.get(digest):
+            pairs.append((candidates.pop(), uid))
+    return pairs

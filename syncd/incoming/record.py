@@ -1,0 +1,404 @@
+"""Recording: message, body, ledger and event in one transaction; only then may copies go.
+
+Rule 1: `record` returns after a durable commit, or raises and nothing of the batch is kept.
+Rule 2: a batch that fails because of its data is tried again message by message, so that
+only the culprit is put aside.
+Rule 3: the same bytes twice in one mailbox are one message with two ledger entries
+(contract 7.8).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+
+from syncd.alerts import texts
+from syncd.alerts.wall import open_alert
+from syncd.errors import (
+    CommandRefused,
+    StoreBroken,
+    StoreBusy,
+    StoreFull,
+    StoreRefused,
+    TermLost,
+    one_line,
+)
+from syncd.incoming.admit import TOO_LARGE, Admission, Admit, Filter, Skip
+from syncd.incoming.new_mail import BY_CONTENT, Seen
+from syncd.incoming.quarantine import after_refusal
+from syncd.incoming.work import PollWork
+from syncd.model.mail import (
+    BodyId,
+    Headers,
+    IncomingState,
+    LedgerState,
+    Listed,
+    MessageId,
+)
+from syncd.observe.edges import reached
+from syncd.store import bodies, counters, events, ledger, mailboxes, messages
+from syncd.store.database import Transaction
+from syncd.store.events import NewEvent
+from syncd.store.ledger import Judged, LedgerKey, LeftAlone, RefusedEntry
+from syncd.store.messages import KnownContent, NewMessage
+
+_NOT_ABOUT_DATA = (StoreFull, StoreBusy, StoreBroken, StoreRefused, TermLost)
+"""Errors that every message would meet alike."""
+
+
+@dataclass(slots=True)
+class Upload:
+    """A large message whose chunks are committed as they arrive, staged."""
+
+    body_id: BodyId | None = None
+    chunks: int = 0
+
+
+@dataclass(slots=True)
+class Arrived:
+    """One message that is here whole: its bytes, or the upload that holds them."""
+
+    listed: Listed
+    sha256: bytes
+    octets: int
+    headers: Headers
+    admission: Admission
+    body: bytes = b""
+    upload: Upload | None = None
+    trouble: str | None = None
+    """Why it is put aside instead of being taken."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction records."""
+
+    arrived: list[Arrived] = field(default_factory=list)
+    refused: list[tuple[Listed, CommandRefused]] = field(default_factory=list)
+    octets: int = 0
+
+
+@dataclass(slots=True)
+class Names:
+    """How the messages of one listing are entered in the ledger."""
+
+    key: LedgerKey
+    seen: Seen
+    ambiguous: frozenset[str]
+    """Names that several messages share: entered by name and content."""
+    entered_anew: set[str] = field(default_factory=set)
+    """Ambiguous names whose earlier entries this poll has already dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of one message of a batch."""
+
+    listed: Listed
+    state: LedgerState
+    octets: int = 0
+    may_go: bool = False
+    """The server's copy may be deleted."""
+    received_at: datetime | None = None
+    due_again: datetime | None = None
+
+
+async def record(work: PollWork, names: Names, batch: Batch) -> list[Settled]:
+    """Commit a batch; return what became of each message."""
+    try:
+        return await _write(work, names, batch)
+    except _NOT_ABOUT_DATA:
+        raise
+    except Exception as exc:
+        singles = _one_by_one(batch)
+        if len(singles) > 1:
+            return [done for one in singles for done in await record(work, names, one)]
+        if not batch.arrived or batch.arrived[0].trouble is not None:
+            raise
+        return await _write(work, names, _put_aside(batch.arrived[0], exc))
+
+
+async def stage(work: PollWork, upload: Upload, chunks: Sequence[bytes]) -> None:
+    """Commit some more chunks of a large message."""
+    first = upload.chunks
+
+    async def body(tx: Transaction) -> BodyId:
+        await mailboxes.require_term(tx, work.record.id, work.record.term)
+        body_id = upload.body_id
+        if body_id is None:
+            body_id = await bodies.new_body_id(tx)
+            await bodies.stage(tx, body_id, work.clock.now())
+        for n, chunk in enumerate(chunks, start=first):
+            await bodies.put_chunk(tx, body_id, n, chunk)
+        return body_id
+
+    upload.body_id = await work.db.write(body)
+    upload.chunks = first + len(chunks)
+    reached("incoming.staged")
+
+
+async def discard(work: PollWork, upload: Upload) -> None:
+    """Drop what was staged of a message that did not come whole."""
+    if upload.body_id is not None:
+        await work.db.write(partial(bodies.discard, body_id=upload.body_id))
+
+
+async def leave_alone(
+    work: PollWork, key: LedgerKey, skipped: Sequence[tuple[Listed, str]]
+) -> None:
+    """Note messages that stay on the server unread; too large ones are worth an alert."""
+    now = work.clock.now()
+
+    async def body(tx: Transaction) -> None:
+        await mailboxes.require_term(tx, work.record.id, work.record.term)
+        entries = [LeftAlone(uid=listed.uid, reason=reason) for listed, reason in skipped]
+        await ledger.leave_alone(tx, key, entries, now)
+        for listed, reason in skipped:
+            if reason == TOO_LARGE:
+                alert = texts.message_too_large(
+                    work.record.id,
+                    work.record.address,
+                    listed.octets if listed.octets > work.max_message_size else None,
+                    work.max_message_size,
+                )
+                await open_alert(tx, alert, now, work.about)
+
+    if skipped:
+        await work.db.write(body)
+
+
+# ---------------------------------------------------------------- one transaction
+
+
+async def _write(work: PollWork, names: Names, batch: Batch) -> list[Settled]:
+    now = work.clock.now()
+    body = partial(_write_batch, work=work, names=names, batch=batch, now=now)
+    settled = await work.db.write(body)
+    names.entered_anew |= _ambiguous(names, batch)
+    return settled
+
+
+async def _write_batch(
+    tx: Transaction, *, work: PollWork, names: Names, batch: Batch, now: datetime
+) -> list[Settled]:
+    reached("incoming.recording")
+    await mailboxes.require_term(tx, work.record.id, work.record.term)
+    await ledger.forget_names(tx, names.key, _ambiguous(names, batch) - names.entered_anew)
+    hashes = [one.sha256 for one in batch.arrived if not isinstance(one.admission, Skip)]
+    known = await messages.with_content(tx, work.record.id, hashes)
+    fresh = _fresh(batch.arrived, known)
+    stored = await _store(tx, work, fresh, now)
+    entered = await _entered_by_content(tx, names, batch.arrived)
+    judged: list[Judged] = []
+    settled: list[Settled] = []
+    for one in batch.arrived:
+        content = stored.get(one.sha256) or known.get(one.sha256)
+        is_first = fresh.get(one.sha256) is one
+        if one.upload is not None and not is_first:
+            await bodies.discard(tx, _body_of(one.upload))
+        uid = one.listed.uid or BY_CONTENT + one.sha256.hex()
+        if uid in entered:
+            continue  # a message without any name, fetched only to see that it is known
+        state = _state_of(one, is_first=is_first)
+        is_ambiguous = uid in names.ambiguous
+        may_go = (
+            work.deletes
+            and content is not None
+            and content.state is IncomingState.RECEIVED
+            and (is_first or not is_ambiguous)
+        )
+        judged.append(
+            Judged(
+                uid=uid,
+                digest=one.sha256 if is_ambiguous else b"",
+                state=state,
+                reason=_reason_of(one),
+                message_id=content.message_id if content else None,
+                header_digest=one.headers.digest,
+                delete_pending=may_go,
+                is_further_copy=is_ambiguous,
+            )
+        )
+        settled.append(Settled(one.listed, state, one.octets, may_go, one.headers.received_at))
+    await ledger.judge(tx, names.key, judged, now)
+    settled += await _write_refused(tx, work, names, batch.refused, now)
+    return settled
+
+
+def _fresh(
+    arrived: Sequence[Arrived], known: Mapping[bytes, KnownContent]
+) -> dict[bytes, Arrived]:
+    """Choose what becomes a message: the first of each content that is not known yet."""
+    fresh: dict[bytes, Arrived] = {}
+    for one in arrived:
+        if one.sha256 not in known and not isinstance(one.admission, Skip):
+            fresh.setdefault(one.sha256, one)
+    return fresh
+
+
+async def _store(
+    tx: Transaction, work: PollWork, fresh: Mapping[bytes, Arrived], now: datetime
+) -> dict[bytes, KnownContent]:
+    """Write messages, bodies and events; return what they are known as from now on."""
+    if not fresh:
+        return {}
+    first_id = await counters.take(tx, "message", len(fresh))
+    body_ids = iter(await bodies.new_body_ids(tx, len(fresh)))
+    new: list[NewMessage] = []
+    small: list[tuple[int, bytes]] = []
+    for n, one in enumerate(fresh.values(), start=first_id):
+        if one.upload is None:
+            body_id = BodyId(next(body_ids))
+            small.append((body_id, one.body))
+        else:
+            body_id = _body_of(one.upload)
+            await bodies.adopt(tx, body_id)
+        new.append(
+            NewMessage(
+                id=MessageId(n),
+                state=_message_state(one),
+                reason=_reason_of(one),
+                octets=one.octets,
+                sha256=one.sha256,
+                body_id=body_id,
+                headers=one.headers,
+            )
+        )
+    await bodies.put_whole(tx, small)
+    await messages.insert(tx, work.record.id, new, now)
+    await _tell(tx, work, [_event_of(message) for message in new], now)
+    for message in new:
+        if message.state is IncomingState.QUARANTINED:
+            await _alert(tx, work, message.reason or "", now)
+    return {message.sha256: KnownContent(message.id, message.state) for message in new}
+
+
+async def _entered_by_content(
+    tx: Transaction, names: Names, arrived: Sequence[Arrived]
+) -> Collection[str]:
+    nameless = [BY_CONTENT + one.sha256.hex() for one in arrived if not one.listed.uid]
+    return await ledger.seen(tx, names.key, nameless) if nameless else ()
+
+
+async def _write_refused(
+    tx: Transaction,
+    work: PollWork,
+    names: Names,
+    refused: Sequence[tuple[Listed, CommandRefused]],
+    now: datetime,
+) -> list[Settled]:
+    """Note what the server would not hand out; what has no name cannot be noted."""
+    settled: list[Settled] = []
+    entries: list[RefusedEntry] = []
+    for listed, refusal in refused:
+        before = max((e.attempts for e in names.seen.get(listed.uid, ())), default=0)
+        verdict = after_refusal(before + 1, work.interval, now)
+        settled.append(Settled(listed, verdict.state, due_again=verdict.next_try_at))
+        if not listed.uid:
+            continue
+        entries.append(
+            RefusedEntry(
+                uid=listed.uid,
+                state=verdict.state,
+                reason=refusal.words,
+                attempts=before + 1,
+                next_try_at=verdict.next_try_at,
+            )
+        )
+        if verdict.state is LedgerState.QUARANTINED:
+            reason = f"the server would not hand it out in {before + 1} tries: {refusal.words}"
+            data = {"id": None, "uid": listed.uid, "reason": reason, "octets": listed.octets}
+            await _tell(tx, work, [NewEvent("message.quarantined", data)], now)
+            await _alert(tx, work, reason, now)
+    await ledger.note_refused(tx, names.key, entries, now)
+    return settled
+
+
+async def _tell(
+    tx: Transaction, work: PollWork, told: Sequence[NewEvent], now: datetime
+) -> None:
+    about = work.about
+    await events.append(tx, about.mailbox_id, about.address, about.tenant, now, told)
+
+
+async def _alert(tx: Transaction, work: PollWork, reason: str, now: datetime) -> None:
+    alert = texts.message_quarantined(work.record.id, work.record.address, reason)
+    await open_alert(tx, alert, now, work.about)
+
+
+# ---------------------------------------------------------------- small answers
+
+
+def _ambiguous(names: Names, batch: Batch) -> set[str]:
+    """Name the names of this batch that several messages share."""
+    if not names.ambiguous:
+        return set()
+    listed = (*(one.listed for one in batch.arrived), *(one for one, _ in batch.refused))
+    return {one.uid for one in listed if one.uid in names.ambiguous} - {""}
+
+
+def _one_by_one(batch: Batch) -> list[Batch]:
+    singles = [Batch(arrived=[one]) for one in batch.arrived]
+    return [*singles, Batch(refused=batch.refused)] if batch.refused else singles
+
+
+def _put_aside(one: Arrived, error: Exception) -> Batch:
+    """Keep the bytes of a message that the store would not take, and nothing read from them."""
+    trouble = one_line(f"{type(error).__name__}: {error}")
+    return Batch(arrived=[replace(one, headers=Headers(), trouble=trouble)])
+
+
+def _body_of(upload: Upload) -> BodyId:
+    assert upload.body_id is not None  # noqa: S101 - an upload arrives when it has a chunk
+    return upload.body_id
+
+
+def _message_state(one: Arrived) -> IncomingState:
+    if one.trouble is not None:
+        return IncomingState.QUARANTINED
+    return (
+        IncomingState.FILTERED if isinstance(one.admission, Filter) else IncomingState.RECEIVED
+    )
+
+
+_LEDGER_STATES = {
+    IncomingState.RECEIVED: LedgerState.TAKEN,
+    IncomingState.FILTERED: LedgerState.FILTERED,
+    IncomingState.QUARANTINED: LedgerState.QUARANTINED,
+}
+
+
+def _state_of(one: Arrived, *, is_first: bool) -> LedgerState:
+    if isinstance(one.admission, Skip):
+        return LedgerState.SKIPPED
+    return _LEDGER_STATES[_message_state(one)] if is_first else LedgerState.DUPLICATE
+
+
+def _reason_of(one: Arrived) -> str | None:
+    if one.trouble is not None:
+        return one.trouble
+    match one.admission:
+        case Admit():
+            return None
+        case Filter(reason) | Skip(reason):
+            return reason
+
+
+_EVENT_TYPES = {
+    IncomingState.RECEIVED: "message.received",
+    IncomingState.FILTERED: "message.filtered",
+    IncomingState.QUARANTINED: "message.quarantined",
+}
+
+
+def _event_of(message: NewMessage) -> NewEvent:
+    data = {
+        "id": message.id,
+        "message_id": message.headers.message_id,
+        "from": message.headers.sender,
+        "subject": message.headers.subject,
+        "octets": message.octets,
+    }
+    if message.reason is not None:
+        data["reason"] = message.reason
+    return NewEvent(_EVENT_TYPES[message.state], data)
