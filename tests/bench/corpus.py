@@ -58,12 +58,12 @@ def notes(count: int, *, seed: int = 2) -> Iterator[bytes]:
 
 def parcels(count: int, size: int, *, seed: int = 3) -> Iterator[bytes]:
     """Make messages of `size` octets with one attachment each."""
-    dice = random.Random(seed)
+    coded = base64.b64encode(random.Random(seed).randbytes(57_000))
+    block = b"".join(coded[at : at + 76] + b"\r\n" for at in range(0, len(coded), 76))
+    body = block * (size // len(block) + 1)
     for number in range(count):
         head = _head(number, seed)
-        coded = base64.b64encode(dice.randbytes(57_000)) * (size // 76_000 + 1)
-        lines = [coded[at : at + 76] for at in range(0, len(coded), 76)]
-        yield head + b"\r\n".join(lines)[: size - len(head) - 2] + b"\r\n"
+        yield head + body[: size - len(head) - 2] + b"\r\n"
 
 
 def fingerprint(message: bytes) -> str:

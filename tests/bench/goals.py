@@ -124,7 +124,7 @@ def g2(plan: Plan) -> Iterator[Contest]:
 
 
 def g3(plan: Plan) -> Iterator[Contest]:
-    """Pull few large messages."""
+    """Pull few large messages; with --slow, also one of 1 GiB."""
     count, size = plan.some(50, 5), 10 * _MB
     mail = plan.stage.fill("g3-", [parcels(count, size)])
     for tls in (False, True):
@@ -150,6 +150,19 @@ def g3(plan: Plan) -> Iterator[Contest]:
             syncd.Running(),
         )
         pull_contest(contest, plan.task(mail, tls=tls), programs)
+        yield contest
+    if plan.slow:
+        contest = Contest(
+            "G3 giant",
+            "pull one message of 1 GiB, loopback, plain",
+            [
+                Goal(Level.AIM, Figure.RSS, ONCE, 64 * _MB),
+                Goal(Level.AIM, Figure.RSS, RUN, 64 * _MB),
+            ],
+        )
+        mail = plan.stage.fill("g3-giant-", [parcels(1, 1 << 30)])
+        programs = plan.choose(ByteCounter(), Mpop(), syncd.Once(), syncd.Running())
+        pull_contest(contest, plan.task(mail, tls=False), programs)
         yield contest
 
 

@@ -13,7 +13,7 @@ class Mbsync:
     """mbsync as Debian packs it."""
 
     def __init__(self, *, fsync: bool) -> None:
-        self.name = "mbsync" if fsync else "mbsync, no fsync"
+        self.name = "mbsync" if fsync else "mbsync-nofsync"
         self._fsync = fsync
 
     def prepare(self, job: Job) -> None:

@@ -87,6 +87,7 @@ def write_configuration(job: Job, *, interval: str) -> None:
             "process_only_approved_users": False,
             "process_only_approved_queues": False,
         },
+        "limits": {"max_message_size": "2GiB"},
         "log": {"level": "warning"},
         "profiles": [
             {
