@@ -298,6 +298,7 @@ class Pop3Source:
         self._conversation = conversation
         self._memory = memory
         self._can_list_uids = True
+        self._over = False
 
     @property
     def place(self) -> str:
@@ -415,13 +416,15 @@ class Pop3Source:
         except ServerError:
             return False  # deleted or not: the next listing tells
         finally:
+            self._over = True
             self._conversation.abort()
         return isinstance(event, Accepted)
 
     def abort(self) -> None:
         """Drop the connection at once, without QUIT: the server deletes nothing."""
         self._conversation.abort()
-        self._memory.forget(self._conversation.endpoint)
+        if not self._over:
+            self._memory.forget(self._conversation.endpoint)
 
     def _status(self, event: Event) -> MaildropStatus:
         found = read_stat(self._words(event))

@@ -379,7 +379,7 @@ class Pop3Session:
                 self.state = TRANSITIONS.get((self.state, wanted.verb), self.state)
                 self._deaf = self.state is State.UPDATE
                 events.append(Accepted(wanted, status.words))
-            case Indicator.OK:
+            case _:  # +OK, and more to come
                 self._block = Block(CRLF if eol + 2 == after else BARE_LF)
                 return eol
         return after
