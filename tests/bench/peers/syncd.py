@@ -25,7 +25,7 @@ class Once:
 
     def prepare(self, job: Job) -> None:
         """Write the configuration."""
-        write_configuration(job, interval="1440")
+        write_configuration(job, interval="1d")
 
     def pull(self, job: Job) -> Usage:
         """Poll every mailbox once."""
@@ -43,7 +43,7 @@ class Once:
 class Running:
     """`syncd run`, asked for polls over its socket; its CPU is the daemon's alone, start-up not counted."""
 
-    def __init__(self, name: str = "syncd run", *, interval: str = "1440") -> None:
+    def __init__(self, name: str = "syncd run", *, interval: str = "1d") -> None:
         self.name = name
         self._interval = interval
 
