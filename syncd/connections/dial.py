@@ -41,7 +41,6 @@ class Dialer:
             unlocked,
             limits=self.source_limits,
             budget=self.budget,
-            clock=self.clock,
             memory=self.capabilities,
         )
         until.callback(source.abort)

@@ -110,15 +110,13 @@ async def open_pop3(
     *,
     limits: SourceLimits,
     budget: ByteBudget,
-    clock: Clock,
-    memory: CapabilityMemory | None = None,
+    memory: CapabilityMemory,
 ) -> "Pop3Source":
     """Connect and log in; return the open maildrop.
 
-    Raises the errors of `syncd.errors`, none other; nothing stays open then.
+    `memory` is shared by all sessions of the process. Raises the errors of `syncd.errors`, none other; nothing stays open then.
     """
     _refuse_unspeakable(login)
-    memory = memory or CapabilityMemory(clock)
     session = Pop3Session(SessionLimits(message_octets=limits.max_message_size))
     conversation = Conversation(endpoint, session, budget)
     try:

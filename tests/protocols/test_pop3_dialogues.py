@@ -23,7 +23,7 @@ import pytest
 
 from syncd.clock import SystemClock
 from syncd.connections.budget import ByteBudget
-from syncd.connections.pop3 import Pop3Source, SourceLimits, open_pop3
+from syncd.connections.pop3 import CapabilityMemory, Pop3Source, SourceLimits, open_pop3
 from syncd.connections.seams import Fetched, Head, UnlockedLogin
 from syncd.errors import CommandRefused, LoginRefused, ServerError, SyncdError
 from syncd.model.mail import Listed
@@ -120,9 +120,9 @@ async def _open(setting: _Setting, port: int) -> Pop3Source | str:
     limits = SourceLimits(
         max_message_size=int(setting.max_message), command_timeout=timedelta(seconds=5)
     )
-    budget, clock = ByteBudget(2**28), SystemClock()
+    budget, memory = ByteBudget(2**28), CapabilityMemory(SystemClock())
     try:
-        return await open_pop3(endpoint, login, limits=limits, budget=budget, clock=clock)
+        return await open_pop3(endpoint, login, limits=limits, budget=budget, memory=memory)
     except SyncdError as error:
         return _shown_error(error)
 
