@@ -99,10 +99,9 @@ async def open_road(
 ) -> AsyncIterator[Road]:
     """Open the daemon's socket; else, for commands that need none, the store itself."""
     from syncd.cli.environment import environment
-    from syncd.config.load import load_settings
+    from syncd.config.load import find_socket, load_settings
 
-    settings = await asyncio.to_thread(load_settings, config, environ=environment())
-    socket = settings.http.socket
+    socket = await asyncio.to_thread(find_socket, config, environ=environment())
     transport = httpx2.AsyncHTTPTransport(uds=str(socket))
     async with _client(transport) as daemon:
         if await _answers(daemon):
@@ -114,6 +113,9 @@ async def open_road(
         )
     from syncd.daemon.offline import offline_app
 
+    settings = await asyncio.to_thread(
+        load_settings, config, environ=environment(), merely_looking=True
+    )
     doing = "writing into" if writes else "reading"
     remark(f"syncd: no daemon answers on {socket}: {doing} the store itself")
     async with (

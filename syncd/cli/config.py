@@ -23,7 +23,7 @@ def check(*, config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) ->
     from syncd.config.load import ConfigError, load_settings
 
     try:
-        settings = load_settings(config, environ=environment())
+        settings = load_settings(config, environ=environment(), merely_looking=True)
     except ConfigError as error:
         if json:
             print_json({"ok": False, "problems": [p.as_json() for p in error.problems]})
@@ -61,7 +61,9 @@ def show(
 
     values = [
         value
-        for value in effective(load_settings(config, environ=environment()))
+        for value in effective(
+            load_settings(config, environ=environment(), merely_looking=True)
+        )
         if key is None or value.key.startswith(key)
     ]
     if json:

@@ -19,7 +19,7 @@ from syncd.config.files import (
     why_exposed,
 )
 from syncd.config.problems import ConfigError, Place, Problem
-from syncd.config.schema import Settings
+from syncd.config.schema import Http, Settings
 from syncd.config.secrets import SecretReading
 from syncd.config.sentences import located, problems_of
 from syncd.config.strict_yaml import (
@@ -33,7 +33,7 @@ from syncd.config.strict_yaml import (
 )
 from syncd.config.values import Include, Unfit, found_kind, parse_include
 
-__all__ = ["ConfigError", "json_schema", "load_settings"]
+__all__ = ["ConfigError", "find_socket", "json_schema", "load_settings"]
 
 USUAL_PLACE: Final = Path("/etc/syncd/syncd.yaml")
 
@@ -48,7 +48,7 @@ def load_settings(
     (systemd credentials, its environment, files of its user) are then no problem.
     """
     sheaf = _Sheaf()
-    main = path or Path(environ.get("SYNCD_CONFIG") or USUAL_PLACE)
+    main = _chosen(path, environ)
     tree = _main_file(main, sheaf)
     _include(tree, main, sheaf)
     sheaf.problems += lay_over(tree, environ)
@@ -61,6 +61,22 @@ def load_settings(
     if sheaf.problems or settings is None:
         raise ConfigError(sheaf.problems)
     return settings.written_as(tree)
+
+
+def find_socket(path: Path | None, *, environ: Mapping[str, str]) -> Path:
+    """Return where the running daemon's socket is, whatever else is wrong with the file.
+
+    A mistake made after the daemon had started must not cut the command line off from it.
+    """
+    try:
+        tree = _main_file(_chosen(path, environ), _Sheaf())
+    except ConfigError:
+        tree = YamlMap(Place(""))
+    lay_over(tree, environ)
+    try:
+        return Http.model_validate(tree.get("http") or {}).socket
+    except ValidationError:
+        return Http().socket
 
 
 def json_schema() -> dict[str, Any]:  # Any: what JSON holds
@@ -111,6 +127,10 @@ class _Sheaf:
                 message = f"must be a mapping of keys; {found_kind(other)}"
                 self.problems.append(Problem.at(document.place, "", message))
                 return None
+
+
+def _chosen(path: Path | None, environ: Mapping[str, str]) -> Path:
+    return path or Path(environ.get("SYNCD_CONFIG") or USUAL_PLACE)
 
 
 def _main_file(path: Path, sheaf: _Sheaf) -> YamlMap:

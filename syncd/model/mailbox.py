@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, assert_never
 
 from syncd.model.profile import Endpoint, Profile
 from syncd.model.secret import SealedSecret, Secret
@@ -90,6 +90,8 @@ class Mailbox:
                 return self.incoming_login if self.incoming else None
             case Direction.OUTGOING:
                 return self.outgoing_login if self.outgoing else None
+            case _:
+                assert_never(direction)
 
     def endpoint(self, direction: Direction) -> Endpoint | None:
         """Return the server of one direction."""
@@ -98,6 +100,8 @@ class Mailbox:
                 return self.profile.incoming
             case Direction.OUTGOING:
                 return self.profile.outgoing
+            case _:
+                assert_never(direction)
 
 
 def address_key(address: str) -> str:
