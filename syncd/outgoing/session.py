@@ -48,8 +48,8 @@ async def send_due(work: SendWork) -> SessionOutcome:
     the server's.
     """
     outcome = SessionOutcome()
-    recovered = await recover(work)
-    outcome.settled["outgoing.outcome_unknown"] += recovered.unknown
+    if (recovered := await recover(work)).unknown:
+        outcome.settled["outgoing.outcome_unknown"] = recovered.unknown
     if await _is_due(work):
         try:
             sender = await work.open_sender()

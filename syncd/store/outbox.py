@@ -249,7 +249,7 @@ async def command(
 
 
 async def due_times(reader: Reader) -> dict[MailboxId, datetime]:
-    """Return, for every mailbox with waiting mail, when its first message is due."""
+    """Return, for every mailbox with mail to send or to recover, when it is due."""
     rows = await reader.fetch_all("due_outgoing")
     return {MailboxId(r["mailbox_id"]): from_micros(r["next_attempt_at"]) for r in rows}
 

@@ -368,6 +368,7 @@ async def test_cancelled_before_the_dot_is_sent_as_if_nothing_had_been(
         await sink.stepped["data"].wait()
         sending.cancel()
     await outbox.new_owner()
+    assert list(await outbox.db.read(due_times)) == [outbox.mailbox.id]
     outcome = await outbox.send()
     assert outcome.settled["outgoing.sent"] == 3
     assert [(await outbox.show(one.id)).attempts for one in queued] == [1, 1, 1]

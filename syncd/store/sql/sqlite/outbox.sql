@@ -88,13 +88,13 @@ UPDATE outgoing SET state = :state, reason = NULL, send_at = coalesce(:send_at, 
     WHERE id = :id AND state = :from_state;
 
 -- name: due_outgoing
--- What was left in the middle of sending is due at once: to be recovered.
-SELECT mailbox_id, min(next_attempt_at) AS next_attempt_at FROM (
-    SELECT mailbox_id, next_attempt_at FROM outgoing
-        WHERE state IN ('pending_send', 'outcome_unknown')
-    UNION ALL
-    SELECT mailbox_id, 0 FROM outgoing WHERE state = 'sending'
-) GROUP BY mailbox_id;
+-- What is `sending` while no session runs was left by one that died: its mailbox is due too.
+SELECT mailbox_id, min(next_attempt_at) AS next_attempt_at
+    FROM (SELECT mailbox_id, next_attempt_at FROM outgoing
+              WHERE state IN ('pending_send', 'outcome_unknown')
+          UNION ALL
+          SELECT mailbox_id, next_attempt_at FROM outgoing WHERE state = 'sending')
+    GROUP BY mailbox_id;
 
 -- name: next_due_outgoing
 SELECT min(next_attempt_at) AS next_attempt_at FROM outgoing
