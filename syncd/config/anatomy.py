@@ -64,7 +64,9 @@ def _deep_keys(section: type[Section]) -> tuple[tuple[str, type[Section] | None,
 
 
 def _is_later(field: FieldInfo) -> bool:
-    return any(isinstance(piece, NotYet) for piece in field.metadata)
+    section = _section_of(field)
+    only_later_keys = section is not None and not keys_of(section)
+    return only_later_keys or any(isinstance(piece, NotYet) for piece in field.metadata)
 
 
 def _section_of(field: FieldInfo) -> type[Section] | None:

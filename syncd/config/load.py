@@ -1,7 +1,9 @@
 """load_settings(path) -> Settings, or ConfigError with every problem at once."""
 
+import gc
 import glob
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,8 +49,12 @@ def load_settings(
     `merely_looking` is for commands that use no secret: those that only the daemon can read
     (systemd credentials, its environment, files of its user) are then no problem.
     """
+    with _no_garbage_collection():
+        return _load(_chosen(path, environ), environ, merely_looking=merely_looking)
+
+
+def _load(main: Path, environ: Mapping[str, str], *, merely_looking: bool) -> Settings:
     sheaf = _Sheaf()
-    main = _chosen(path, environ)
     tree = _main_file(main, sheaf)
     _include(tree, main, sheaf)
     sheaf.problems += lay_over(tree, environ)
@@ -127,6 +133,19 @@ class _Sheaf:
                 message = f"must be a mapping of keys; {found_kind(other)}"
                 self.problems.append(Problem.at(document.place, "", message))
                 return None
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    # Loading makes hundreds of thousands of objects and next to no garbage; looking for it
+    # all the while took two thirds of the time of 100,000 mailboxes.
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _chosen(path: Path | None, environ: Mapping[str, str]) -> Path:

@@ -65,7 +65,7 @@ def test_a_port_policy_from_the_environment_judges_the_file(tmp_path: Path) -> N
             "7",
             (
                 "unknown setting; there are instance, store, encryption, http, network, limits,"
-                " reload, email_settings, alerts, log, metrics;"
+                " email_settings, log;"
                 " did you mean SYNCD_NETWORK__MAX_CONNECTIONS?"
             ),
         ),

@@ -1,14 +1,20 @@
 """Good configurations load: those of tests/config/good, and the shipped examples."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from syncd.config.anatomy import keys_of
 from syncd.config.load import json_schema, load_settings
 from syncd.config.resolve import resolve
+from syncd.config.schema import Incoming, Outgoing, Section
 from tests.support.configuration import problems
+
+SAID_OTHERWISE = {"mode", "accept"}
+"""Keys with one word to choose in this version, which is the default."""
 
 GOOD = sorted((Path(__file__).parent / "good").glob("*.yaml"))
 SHIPPED = Path(__file__).parents[2] / "config"
@@ -53,3 +59,10 @@ def test_the_shipped_schema_is_that_of_the_code() -> None:
     assert shipped == json_schema(), (
         "write it anew: syncd config schema > config/syncd.schema.json"
     )
+
+
+def test_every_key_of_this_version_stands_in_an_example() -> None:
+    written = "\n".join(path.read_text() for path in SHIPPED.rglob("*.yaml"))
+    sections: list[type[Section]] = [*Section.__subclasses__(), Incoming, Outgoing]
+    keys = {key for section in sections for key in keys_of(section)}
+    assert {key for key in keys if not re.search(rf"\b{key}: ?", written)} == SAID_OTHERWISE
