@@ -163,7 +163,7 @@ class _Pace:
     def wait_for_turn(self, now: float) -> float:
         """Take the next turn; return how many seconds off it is."""
         self._free_at = max(self._free_at, now - self._burst) + self._step
-        return max(0.0, self._free_at - now)
+        return max(0.0, round(self._free_at - now, 9))  # twenty times 0.05 is a bit over 1
 
 
 async def _join(permits: _Permits, held: list[_Permits]) -> bool:
