@@ -51,7 +51,7 @@ class SoleOwner:
                 return await mailboxes.claim_all(tx, self._node)
             return await mailboxes.claim(tx, self._node, missing)
 
-        claimed = await self._db.write(body) if missing else {}
+        claimed = await self._db.write(body, essential=True) if missing else {}
         terms = self._terms | claimed
         self._terms = {key: term for key, term in terms.items() if key in wanted}
 

@@ -70,7 +70,7 @@ async def open_parts(settings: Settings, environ: Mapping[str, str]) -> AsyncIte
     ring = make_ring([key.reveal() for key in plan.keys])
     db = await open_sqlite(plan.store, clock=clock)
     try:
-        await db.write(partial(_prepare_store, plan=plan, ring=ring))
+        await db.write(partial(_prepare_store, plan=plan, ring=ring), essential=True)
         owner = SoleOwner(db, socket.gethostname())
         before = await read_book(db, plan.mailboxes)
         await owner.claim(entry.record.id for entry in before if entry.mailbox is not None)

@@ -140,7 +140,8 @@ async def stage(work: PollWork, upload: Upload, chunks: Sequence[bytes]) -> None
 async def discard(work: PollWork, upload: Upload) -> None:
     """Drop what was staged of a message that did not come whole."""
     if upload.body_id is not None:
-        await work.db.write(partial(bodies.discard, body_id=upload.body_id))
+        body = partial(bodies.discard, body_id=upload.body_id)
+        await work.db.write(body, essential=True)
 
 
 async def leave_alone(

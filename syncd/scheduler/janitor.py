@@ -23,7 +23,8 @@ async def sweep(db: Database, clock: Clock, older_than: timedelta) -> int:
     """Delete orphaned pieces, in small transactions; return how many went."""
     swept = 0
     before = clock.now() - older_than
-    while went := await db.write(partial(bodies.sweep_staged, older_than=before)):
+    body = partial(bodies.sweep_staged, older_than=before)
+    while went := await db.write(body, essential=True):
         swept += went
     return swept
 

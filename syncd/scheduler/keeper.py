@@ -62,7 +62,8 @@ class Keeper:
                 self._book[mailbox_id].direction(direction) for mailbox_id, direction in batch
             ]
             try:
-                await self._db.write(partial(directions.save_many, records=records))
+                body = partial(directions.save_many, records=records)
+                await self._db.write(body, essential=True)
             except BaseException:
                 self._wake.set()
                 raise
