@@ -155,8 +155,10 @@ class GroupCommit:
             while first is not None and self._commit_from(first):
                 first = self._queue.get()
         finally:
-            self._engine.close()
-            self._call_loop(self._ended.set)
+            try:
+                self._engine.close()
+            finally:
+                self._call_loop(self._ended.set)
 
     def _commit_from(self, first: _Waiting) -> bool:
         """Commit `first` and whoever waits behind it; tell whether the queue goes on."""
@@ -249,7 +251,7 @@ class _Batch:
             return
         try:
             self._engine.commit()
-        except StoreError as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it is, nobody may wait for ever
             self._engine.note(exc)
             self._fail_everybody(exc)
 
@@ -277,7 +279,7 @@ class _Batch:
             if self._engine.is_in_transaction():
                 self._engine.undo()
                 return
-        except StoreError as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it is, nobody may wait for ever
             error = exc
         self._fail_everybody(error)
 

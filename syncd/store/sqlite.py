@@ -8,6 +8,8 @@ Rule 3: a store is complete or not there: it is made under another name and rena
 or damaged file is refused, never made anew.
 Rule 4: after an I/O error this handle writes nothing more: the kernel may have dropped the
 pages whose sync failed, and a second sync would claim success (fsyncgate).
+Rule 5: nobody else in this process opens the database file, not even to read it: closing any
+descriptor of a file drops the locks that SQLite holds on it (POSIX).
 """
 
 import asyncio
@@ -248,7 +250,8 @@ class _Engine:
         self._path = path
         self._ballast = ballast
         self._lock = lock
-        self._full = False
+        # A daemon that starts on a full disk must not eat the room that another one left.
+        self._full = not ballast.is_laid() and ballast.free_bytes < ballast.room_needed
         self._log_pages = 0
         self._pages_used = 0
         self._rows_changed = 0
@@ -696,6 +699,10 @@ def _refuse(error: sqlite3.Error, path: Path) -> Exception:
     translated = _translate(error, path, "opening")
     if isinstance(translated, StoreBroken):
         return StoreRefused(_damaged(path, str(error)))
+    if type(translated) is StoreError:
+        return StoreRefused(
+            f"the store {path} cannot be opened: {error}. Is this the user who owns it?"
+        )
     return translated
 
 

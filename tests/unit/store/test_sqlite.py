@@ -171,7 +171,7 @@ async def test_an_older_store_is_copied_and_then_brought_up_to_date(path: Path) 
 async def test_a_migration_that_fails_leaves_the_store_as_it_was(path: Path) -> None:
     async with opened(path) as db:
         await remember(db, "colour", "green")
-    with pytest.raises(StoreError, match="opening"):
+    with pytest.raises(StoreRefused, match="cannot be opened"):
         _open_writer(path, _later("CREATE TABLE later (x); SELECT nonsense;"), may_migrate=True)
     async with opened(path) as db:
         assert await recall(db, "colour") == "green"
