@@ -18,14 +18,13 @@ test:       ## all tests, against real Dovecot and Postfix where they can be had
 	@$(bin)/python -m tests.servers.debian
 	$(bin)/pytest -m "not soak" $(ARGS)
 
-check:      ## style, types, the direction of imports, dependencies, docstrings; then smells, which fail nothing
+check:      ## style, types, the direction of imports, dependencies; then smells, which fail nothing
 	@deploy/setup check
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
 	$(bin)/lint-imports --no-logo
 	$(bin)/deptry .
-	$(bin)/interrogate --quiet syncd
 	@$(bin)/python -m tests.house.smells
 
 fix:        ## what ruff can mend by itself
@@ -35,7 +34,7 @@ fix:        ## what ruff can mend by itself
 
 bench:      ## compare with mpop, fetchmail, getmail6, mbsync on one Dovecot
 	@deploy/setup test
-	@$(bin)/python -m tests.servers.debian
+	@$(bin)/python -m tests.servers.debian --bench
 	$(bin)/python -m tests.bench $(ARGS)
 
 soak:       ## twenty minutes of mail with a kill every seven seconds, then the books must balance
