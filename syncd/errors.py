@@ -174,6 +174,10 @@ class StoreRefused(StoreError):
     """The store may not be used: newer schema, other instance, held by another daemon."""
 
 
+class BodyDamaged(StoreError):
+    """A message's stored bytes are not those that were written; other messages are."""
+
+
 class TermLost(StoreError):
     """The mailbox's lease has moved on: this owner may not write for it any more."""
 
@@ -189,6 +193,10 @@ class Refused(SyncdError):
         self.field = field
         self.why = why
         super().__init__(f"{field}: {why}")
+
+
+class NotFound(SyncdError):
+    """There is no object of that name."""
 
 
 def one_line(words: str) -> str:

@@ -6,18 +6,18 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from syncd.errors import Refused, StoreBroken, StoreBusy, StoreError, StoreFull, SyncdError
+from syncd.errors import (
+    NotFound,
+    Refused,
+    StoreBroken,
+    StoreBusy,
+    StoreError,
+    StoreFull,
+    SyncdError,
+)
 
 TYPE_PREFIX = "urn:syncd:problem:"
 """Problem types are names, not pages: they work where no web is reachable."""
-
-
-class NotFound(SyncdError):
-    """There is no such object."""
-
-
-class Conflict(SyncdError):
-    """The object is not in a state that allows this."""
 
 
 class NeedsDaemon(SyncdError):
@@ -44,8 +44,6 @@ def install(app: FastAPI) -> None:
         match error:
             case NotFound():
                 return problem(404, "not-found", str(error))
-            case Conflict():
-                return problem(409, "conflict", str(error))
             case Refused():
                 return problem(422, "refused", str(error), field=error.field)
             case NeedsDaemon():

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from syncd.api.problems import NotFound
 from syncd.config.schema import Settings
 from syncd.daemon.wire import Parts, open_parts
+from syncd.errors import NotFound
 from syncd.model.mailbox import Direction
 from syncd.observe.logging import configure_logging
 from syncd.scheduler.book import Entry

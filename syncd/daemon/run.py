@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import structlog
 
 from syncd.config.schema import Settings
-from syncd.daemon.wire import Daemon, open_daemon
+from syncd.daemon.service import Daemon, open_daemon
 from syncd.errors import StoreBroken
 from syncd.observe.logging import configure_logging
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Request
 
 from syncd.api import views
 from syncd.api.desk import Desk
-from syncd.api.problems import NotFound
 from syncd.api.views import Json
+from syncd.errors import NotFound
 from syncd.mailboxes.lifecycle import State
 from syncd.scheduler.book import Entry
 from syncd.store import events, mailboxes

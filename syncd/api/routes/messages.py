@@ -7,9 +7,9 @@ from fastapi.responses import StreamingResponse
 
 from syncd.api import views
 from syncd.api.desk import Desk
-from syncd.api.problems import NotFound
 from syncd.api.routes.mailboxes import find
 from syncd.api.views import Json
+from syncd.errors import NotFound
 from syncd.model.mail import MessageId
 from syncd.store import messages
 from syncd.store.messages import MessageRecord

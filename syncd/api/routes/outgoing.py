@@ -8,10 +8,9 @@ from fastapi import APIRouter, Header, Query, Request
 
 from syncd.api import views
 from syncd.api.desk import Desk
-from syncd.api.problems import NotFound
 from syncd.api.routes.mailboxes import find
 from syncd.api.views import Json
-from syncd.errors import Refused
+from syncd.errors import NotFound, Refused
 from syncd.model.mail import OutgoingId, OutgoingState
 from syncd.outgoing import queue
 from syncd.outgoing.addresses import parse_address_list
