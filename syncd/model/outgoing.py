@@ -31,6 +31,7 @@ class Claimed:
     """The Message-ID header."""
     sender: str
     octets: int
+    sha256: bytes
     body_id: BodyId
     eight_bit: bool
     utf8: bool

@@ -16,6 +16,10 @@ SPREAD = 0.25
 outage do not come back together."""
 
 
+SHORTEST = timedelta(seconds=1)
+"""A session goes on while anything is due: a wait of nothing would keep it from ending."""
+
+
 @dataclass(frozen=True, slots=True)
 class GiveUp:
     """Patience has ended: the recipients that are left are failed."""
@@ -30,5 +34,5 @@ def next_attempt(
     age = now - since
     if age >= policy.lifetime:
         return GiveUp(age)
-    wait = min(max(age, policy.first), policy.longest) * (1 + SPREAD * (2 * dice - 1))
+    wait = min(max(age, policy.first, SHORTEST), policy.longest) * (1 + SPREAD * (2 * dice - 1))
     return min(now + wait, max(since + policy.lifetime, now + policy.first))

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
+from syncd.errors import Phase, one_line
 from syncd.errors import Refused as NotAllowed
-from syncd.errors import one_line
 from syncd.model.mail import OutgoingState, RecipientState
 from syncd.model.outgoing import Attempt, Claimed, Recipient, Settlement
 from syncd.model.profile import OutcomePolicy, RetryPolicy
@@ -114,6 +114,21 @@ def conclude(
         recipients=recipients,
         event=_event(state, is_unknown=is_unknown),
         attempt=Attempt(server=server, phase=phase, result=result, words=words),
+    )
+
+
+def hold_damaged(message: Claimed, *, server: str, words: str) -> Settlement:
+    """Hold a message whose stored bytes cannot be trusted: nothing of it may go out."""
+    return Settlement(
+        state=OutgoingState.HELD,
+        reason=one_line(
+            f"its stored bytes are damaged ({words}); cancel it, hand it over again"
+        ),
+        next_attempt_at=None,
+        unknown_outcomes=message.unknown_outcomes,
+        recipients=message.recipients,
+        event="outgoing.deferred",
+        attempt=Attempt(server=server, phase=Phase.BODY, result="damaged", words=words),
     )
 
 

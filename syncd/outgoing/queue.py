@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from syncd.errors import Refused
+from syncd.errors import NotFound, Refused
 from syncd.model.mail import CHUNK_OCTETS, BodyId, OutgoingId
 from syncd.model.outgoing import Claimed, Recipient, Settlement
 from syncd.observe.edges import reached
@@ -112,7 +112,7 @@ async def settle_in(
 async def command(
     db: Database, outgoing_id: OutgoingId, wish: Command, now: datetime
 ) -> OutgoingRow:
-    """Do what a person asks of a message; raise Refused where its state does not allow it."""
+    """Do what a person asks of a message; raise Refused where its state forbids it."""
 
     async def change(tx: Transaction) -> OutgoingRow:
         row = await outbox.get(tx, outgoing_id)
@@ -126,7 +126,7 @@ async def command(
 
 
 async def show(db: Database, outgoing_id: OutgoingId) -> OutgoingRow:
-    """Return one message; raise Refused when there is none."""
+    """Return one message; raise NotFound when there is none."""
     row = await db.read(lambda reader: outbox.get(reader, outgoing_id))
     if row is None:
         raise _unknown(outgoing_id)
@@ -206,5 +206,5 @@ def _told(claimed: Claimed, settlement: Settlement) -> Mapping[str, Any]:
     }
 
 
-def _unknown(outgoing_id: OutgoingId) -> Refused:
-    return Refused("id", f"there is no outgoing message {outgoing_id}")
+def _unknown(outgoing_id: OutgoingId) -> NotFound:
+    return NotFound(f"there is no outgoing message {outgoing_id}")

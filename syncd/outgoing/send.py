@@ -5,7 +5,8 @@ repeat, one after it is a possible copy and treated as such.
 Rule 2: what the server said is committed first thing, before anything else is said to it.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,11 +14,11 @@ import structlog
 
 from syncd.clock import Clock
 from syncd.connections.seams import EnvelopeReplies, MailSender
-from syncd.errors import CommandRefused, Phase, ServerError
+from syncd.errors import BodyDamaged, CommandRefused, Phase, ServerError
 from syncd.model.failure import Failure
 from syncd.model.outgoing import Claimed, Recipient, Settlement
 from syncd.observe.edges import reached
-from syncd.outgoing.conclusion import SendPolicy, choose_recipients, conclude
+from syncd.outgoing.conclusion import SendPolicy, choose_recipients, conclude, hold_damaged
 from syncd.outgoing.queue import settle
 from syncd.outgoing.verdict import Deferred, MailboxTrouble, Verdict, judge_delivery
 from syncd.protocols.smtp_replies import SmtpReply
@@ -64,6 +65,8 @@ class Attempted:
     """The mailbox may not send for now."""
     needs_reset: bool = False
     """The server still holds an envelope of ours."""
+    is_session_lost: bool = False
+    """We dropped it ourselves, over a message that must not go out."""
 
 
 async def send_one(work: SendWork, sender: MailSender, message: Claimed) -> Attempted:
@@ -81,7 +84,7 @@ async def send_one(work: SendWork, sender: MailSender, message: Claimed) -> Atte
             reached("outgoing.enveloped")
             trial.hear_envelope(replies)
         if trial.open:
-            refusal = await sender.body(read_chunks(work.db, message.body_id))
+            refusal = await sender.body(_exact_bytes(work.db, message))
             if refusal is not None:
                 trial.hear(Phase.DATA, refusal)
         if trial.open:
@@ -91,6 +94,8 @@ async def send_one(work: SendWork, sender: MailSender, message: Claimed) -> Atte
             trial.hear(Phase.AFTER_DOT, await sender.dot())
     except ServerError as error:
         trial.fail(error)
+    except BodyDamaged as damage:
+        return await _hold(work, message, damage)
     reached("outgoing.answered")
     settlement = await _settle(work, message, trial)
     reached("outgoing.settled")
@@ -159,6 +164,22 @@ class Trial:
             )
 
 
+async def _exact_bytes(db: Database, message: Claimed) -> AsyncIterator[bytes]:
+    """Read a message and prove that it is the one that was queued, before any dot can leave."""
+    digest = hashlib.sha256()
+    async for chunk in read_chunks(db, message.body_id):
+        digest.update(chunk)
+        yield chunk
+    if digest.digest() != message.sha256:
+        raise BodyDamaged(f"body {message.body_id} is not what was queued: its SHA-256 differs")
+
+
+async def _hold(work: SendWork, message: Claimed, damage: BodyDamaged) -> Attempted:
+    settlement = hold_damaged(message, server=work.place, words=str(damage))
+    await _commit(work, message, settlement, work.clock.now())
+    return Attempted(settlement=settlement, is_session_lost=True)
+
+
 async def _allow_dot(work: SendWork, message: Claimed, now: datetime) -> None:
     async def mark(tx: Transaction) -> None:
         await outbox.mark_after_dot(tx, message, now)
@@ -177,6 +198,13 @@ async def _settle(work: SendWork, message: Claimed, trial: Trial) -> Settlement:
         now=now,
         dice=work.dice(),
     )
+    await _commit(work, message, settlement, now)
+    return settlement
+
+
+async def _commit(
+    work: SendWork, message: Claimed, settlement: Settlement, now: datetime
+) -> None:
     await settle(work.db, work.mailbox, message, settlement, now)
     work.on_settled(message, settlement)
     log.info(
@@ -184,8 +212,7 @@ async def _settle(work: SendWork, message: Claimed, trial: Trial) -> Settlement:
         outgoing_id=message.id,
         mailbox_id=message.mailbox_id,
         server=work.place,
-        phase=trial.phase.value,
+        phase=settlement.attempt.phase,
         result=settlement.attempt.result,
         state=settlement.state.value,
     )
-    return settlement

@@ -37,6 +37,8 @@ class SessionOutcome:
     """No session came about, or it was lost, or the server wants no mail just now."""
     trouble: Failure | None = None
     """The mailbox may not send for now; its queue waits."""
+    is_cut_short: bool = False
+    """We ended it over one message; the rest wants another session, at once."""
     next_due_at: datetime | None = None
     """When the first message that still waits is due."""
 
@@ -66,7 +68,7 @@ async def _send_over(work: SendWork, sender: MailSender, outcome: SessionOutcome
         while not _is_over(outcome) and (batch := await _claim(work)):
             left = await _send_batch(work, sender, batch, outcome)
             await _release(work, left)
-        if outcome.error is None:
+        if outcome.error is None and not outcome.is_cut_short:
             await sender.quit()
     except ServerError as error:
         outcome.error = outcome.error or error
@@ -83,6 +85,8 @@ async def _send_batch(
         outcome.settled[attempted.settlement.event] += 1
         outcome.error = attempted.error
         outcome.trouble = attempted.trouble
+        if attempted.is_session_lost:
+            outcome.is_cut_short = True
         if attempted.needs_reset and not _is_over(outcome):
             outcome.error = await _reset(sender)
         if _is_over(outcome):
@@ -99,7 +103,7 @@ async def _reset(sender: MailSender) -> ServerError | None:
 
 
 def _is_over(outcome: SessionOutcome) -> bool:
-    return outcome.error is not None or outcome.trouble is not None
+    return outcome.is_cut_short or outcome.error is not None or outcome.trouble is not None
 
 
 async def _is_due(work: SendWork) -> bool:

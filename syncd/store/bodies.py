@@ -8,7 +8,7 @@ transaction adopts them. What is never adopted is swept.
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
-from syncd.errors import StoreError
+from syncd.errors import BodyDamaged, StoreError
 from syncd.model.mail import CHUNK_OCTETS, BodyId
 from syncd.store import counters
 from syncd.store.database import Database, Reader, Transaction
@@ -114,7 +114,7 @@ async def _read_slice(reader: Reader, body_id: BodyId, n: int, limit: int) -> li
     end = (body_id + 1) * _MOST_CHUNKS
     rows = await reader.fetch_all("read_chunks", {"first": first, "end": end, "limit": limit})
     if [row["id"] for row in rows] != list(range(first, first + len(rows))):
-        raise StoreError(f"body {body_id} lacks a chunk after number {n}")
+        raise BodyDamaged(f"body {body_id} lacks a chunk after number {n}")
     return [row["data"] for row in rows]
 
 

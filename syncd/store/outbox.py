@@ -345,6 +345,7 @@ def _claimed_row(row: Row, recipients: tuple[Recipient, ...]) -> Claimed:
         message_id=row["rfc_message_id"],
         sender=row["sender"],
         octets=row["octets"],
+        sha256=row["sha256"],
         body_id=BodyId(row["body_id"]),
         eight_bit=bool(row["eight_bit"]),
         utf8=bool(row["utf8"]),

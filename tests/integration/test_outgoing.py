@@ -1,7 +1,9 @@
 """From the queue to the server and back, on a real store and a scripted server."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from syncd.connections.seams import EnvelopeReplies, MailSender
 from syncd.connections.smtp import Patience
-from syncd.errors import Refused, StoreBusy, TermLost, Unreachable
+from syncd.errors import NotFound, Refused, StoreBusy, TermLost, Unreachable
 from syncd.model.mail import OutgoingId, OutgoingState
 from syncd.model.mailbox import MailboxId
 from syncd.model.profile import OutcomePolicy
@@ -417,6 +419,28 @@ async def test_a_store_that_fails_before_the_dot_sends_nothing(
     assert len(sink.taken) == 1
 
 
+@pytest.mark.parametrize(
+    "damage",
+    ["DELETE FROM body_chunk WHERE id % 65536 = 1", "UPDATE body_chunk SET data = x'00'"],
+)
+async def test_a_message_whose_stored_bytes_are_damaged_goes_nowhere_and_holds_up_nobody(
+    outbox: Outbox, sink: SmtpSink, tmp_path: Path, damage: str
+) -> None:
+    damaged = await outbox.queue(MESSAGE + b"x" * 700_000)
+    with closing(sqlite3.connect(tmp_path / "syncd.db")) as intruder:
+        intruder.execute(damage)
+        intruder.commit()
+    good = await outbox.queue()
+    outcome = await outbox.send()
+    assert outcome.error is None
+    assert outcome.next_due_at == outbox.clock.now()
+    await outbox.send()
+    assert await outbox.states(damaged.id) == ("held", ["pending"])
+    assert await outbox.states(good.id) == ("sent", ["sent"])
+    (taken,) = sink.taken
+    assert good.message_id.encode() in taken.data
+
+
 # -- patience -----------------------------------------------------------------------------
 
 
@@ -471,7 +495,7 @@ async def test_a_canceled_message_stays_and_a_sent_one_cannot_be_canceled(
     assert len(sink.taken) == 1
     with pytest.raises(Refused, match="a message that is sent cannot be asked to cancel"):
         await command(outbox.db, sent.id, Command.CANCEL, now)
-    with pytest.raises(Refused, match="there is no outgoing message 99"):
+    with pytest.raises(NotFound, match="there is no outgoing message 99"):
         await command(outbox.db, OutgoingId(99), Command.CANCEL, now)
 
 

@@ -490,7 +490,7 @@ async def test_one_mechanism_is_chosen_before(
 async def test_a_challenge_too_many_is_answered_by_giving_up(words: str) -> None:
     async with running(SmtpSink()) as sink:
         sink.plan("auth", Say(words))
-        with pytest.raises(CommandRefused if words == "" else LoginRefused):
+        with pytest.raises(LoginRefused):
             await open_smtp(at(sink, authentication=Authentication.PLAIN), ANN)
     assert sink.heard[-1] == b"*"
 

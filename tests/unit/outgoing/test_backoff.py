@@ -58,6 +58,13 @@ def test_messages_deferred_together_do_not_come_back_together(
         assert spread >= timedelta(seconds=29)
 
 
+def test_no_policy_makes_a_wait_of_nothing() -> None:
+    eager = RetryPolicy(first=timedelta(0))
+    at = next_attempt(eager, since=NOON, now=NOON, dice=0)
+    assert isinstance(at, datetime)
+    assert at > NOON
+
+
 def test_a_clock_that_went_back_gives_nobody_up() -> None:
     at = next_attempt(POLICY, since=NOON, now=NOON - timedelta(days=9), dice=0.5)
     assert at == NOON - timedelta(days=9) + timedelta(minutes=1)

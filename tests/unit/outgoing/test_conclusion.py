@@ -20,6 +20,7 @@ from syncd.outgoing.conclusion import (
     apply_command,
     choose_recipients,
     conclude,
+    hold_damaged,
 )
 from syncd.outgoing.verdict import (
     Deferred,
@@ -59,6 +60,7 @@ def claimed(
         message_id="<a@example.com>",
         sender="ann@example.com",
         octets=9,
+        sha256=b"",
         body_id=BodyId(1),
         eight_bit=False,
         utf8=False,
@@ -277,6 +279,15 @@ def test_whatever_is_answered_nothing_final_is_reopened_and_nothing_waiting_forg
         assert set(after) <= {S, R}
     if settlement.state is OutgoingState.FAILED:
         assert set(after) == {R}
+
+
+def test_a_message_whose_bytes_are_damaged_is_held_for_a_person() -> None:
+    held = hold_damaged(claimed(P, S), server="x:25", words="body 7 lacks a chunk")
+    assert (held.state, held.next_attempt_at) == ("held", None)
+    assert [r.state for r in held.recipients] == [P, S]
+    assert held.reason is not None
+    assert "body 7 lacks a chunk" in held.reason
+    assert held.event == "outgoing.deferred"
 
 
 # -- what a person asks for -------------------------------------------------------------------------

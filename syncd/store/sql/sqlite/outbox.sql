@@ -26,8 +26,8 @@ UPDATE outgoing SET state = 'sending', claimed_term = :term, after_dot_at = NULL
                        AND next_attempt_at <= :now
                      ORDER BY next_attempt_at LIMIT :limit)
       AND EXISTS (SELECT 1 FROM mailbox WHERE id = :mailbox_id AND term = :term)
-    RETURNING id, mailbox_id, rfc_message_id, sender, octets, body_id, eight_bit, utf8,
-              created_at, send_at, attempts, unknown_outcomes, claimed_term, after_dot_at;
+    RETURNING id, mailbox_id, rfc_message_id, sender, octets, sha256, body_id,
+              eight_bit, utf8, created_at, send_at, attempts, unknown_outcomes, claimed_term, after_dot_at;
 
 -- name: claim_expired_outgoing
 -- What has waited since before :since: it is failed without being sent, whenever it is due.
@@ -38,12 +38,12 @@ UPDATE outgoing SET state = 'sending', claimed_term = :term, after_dot_at = NULL
                        AND max(created_at, coalesce(send_at, 0)) <= :since
                      ORDER BY next_attempt_at LIMIT :limit)
       AND EXISTS (SELECT 1 FROM mailbox WHERE id = :mailbox_id AND term = :term)
-    RETURNING id, mailbox_id, rfc_message_id, sender, octets, body_id, eight_bit, utf8,
-              created_at, send_at, attempts, unknown_outcomes, claimed_term, after_dot_at;
+    RETURNING id, mailbox_id, rfc_message_id, sender, octets, sha256, body_id,
+              eight_bit, utf8, created_at, send_at, attempts, unknown_outcomes, claimed_term, after_dot_at;
 
 -- name: list_sending_outgoing
-SELECT id, mailbox_id, rfc_message_id, sender, octets, body_id, eight_bit, utf8, created_at,
-       send_at, attempts, unknown_outcomes, claimed_term, after_dot_at
+SELECT id, mailbox_id, rfc_message_id, sender, octets, sha256, body_id, eight_bit, utf8,
+       created_at, send_at, attempts, unknown_outcomes, claimed_term, after_dot_at
     FROM outgoing WHERE mailbox_id = :mailbox_id AND state = 'sending' ORDER BY id;
 
 -- name: list_sending_recipients
