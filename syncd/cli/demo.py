@@ -10,6 +10,7 @@ unknown and delivered at most twice.
 import asyncio
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,7 +29,7 @@ from syncd.clock import Clock, SystemClock
 from syncd.errors import Refused
 from syncd.sandbox.server import Sandbox
 
-LETTER_EVERY = 0.8
+LETTER_EVERY = 0.5
 SETTLE_SHARE, SETTLE_MOST = 0.5, 15.0
 """Of `--seconds`, this share (at most so many seconds) is kept for settling."""
 SETTLE_BOUND = 120.0
@@ -122,7 +123,13 @@ class Demo:
             clock,
             self._curtain,
         )
-        self._screen = Screen(self._ledger, self._application, self._daemon, clock)
+        self._screen = Screen(
+            self._ledger,
+            self._application,
+            self._daemon,
+            clock,
+            sys.stderr if wishes.json else sys.stdout,
+        )
 
     async def play(self) -> bool:
         """Let mail flow until time is up or Ctrl-C, settle, stop, do the books.
@@ -140,7 +147,9 @@ class Demo:
             finally:
                 await self._daemon.stop()
         if self._daemon.failure is not None:
-            remark(f"syncd: {self._daemon.failure}")
+            remark(
+                f"syncd: {self._daemon.failure}; its last words:\n{self._daemon.last_words()}"
+            )
             return False
         unsettled = self._unsettled()
         books = await self._do_the_books()
@@ -192,10 +201,15 @@ class Demo:
         end = None
         if seconds is not None:
             end = self._clock.monotonic() + seconds - min(SETTLE_MOST, seconds * SETTLE_SHARE)
+        for address in ADDRESSES:  # nobody starts with nothing
+            self._write(address)
         while not self._curtain.is_set() and (end is None or self._clock.monotonic() < end):
-            letter = write_letter(self._dice, self._clock.now())
-            self._sandbox.deposit(letter.to, letter.octets)
+            self._write()
             await self._pause(LETTER_EVERY * (0.5 + self._dice.random()))
+
+    def _write(self, to: str | None = None) -> None:
+        letter = write_letter(self._dice, self._clock.now(), to)
+        self._sandbox.deposit(letter.to, letter.octets)
 
     async def _settle(self) -> None:
         bound = self._clock.monotonic() + SETTLE_BOUND

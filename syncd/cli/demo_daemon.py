@@ -21,6 +21,7 @@ UNKNOWN_WAIT = 5
 too long to watch."""
 PAUSE_AFTER_A_CRASH = 0.2
 STOP_SECONDS = 30
+LAST_LINES = 10
 
 
 class CommandFailed(SyncdError):
@@ -35,10 +36,10 @@ class Kills:
     dice: Random
 
     def next_fuse(self) -> dict[str, str]:
-        """Return the environment of one life: half of them end at an edge of the story."""
-        if self.every is None or self.dice.randrange(2):
+        """Return the environment of one life: most of them may end at an edge of the story."""
+        if self.every is None or self.dice.randrange(3) == 0:
             return {}
-        edge, passes = self.dice.choice(EDGES), self.dice.randrange(1, 5)
+        edge, passes = self.dice.choice(EDGES), self.dice.randrange(1, 4)
         return {"SYNCD_KILL_AT": f"{edge}:{passes}"}
 
 
@@ -123,6 +124,11 @@ class Daemon:
             return
         if status:
             self._fail(f"ended with status {status} after SIGTERM")
+
+    def last_words(self) -> str:
+        """Return the end of its log."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return "\n".join(lines[-LAST_LINES:])
 
     def _fail(self, how: str) -> None:
         self.failure = f"the daemon {how}; see {self._log}"

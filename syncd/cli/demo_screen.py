@@ -1,9 +1,9 @@
 """What the demo shows: a table that moves on a terminal, plain lines elsewhere, then the books."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -64,12 +64,18 @@ class Screen:
     """Looks at ledger, application and daemon, and shows what it sees."""
 
     def __init__(
-        self, ledger: Ledger, application: Application, daemon: Daemon, clock: Clock
+        self,
+        ledger: Ledger,
+        application: Application,
+        daemon: Daemon,
+        clock: Clock,
+        stream: TextIO,
     ) -> None:
         self._ledger = ledger
         self._application = application
         self._daemon = daemon
         self._clock = clock
+        self._stream = stream
         self._begun = clock.monotonic()
         self._past: list[tuple[float, int]] = []
         self.act = ""
@@ -77,18 +83,22 @@ class Screen:
 
     async def run(self) -> None:
         """Show until cancelled."""
-        if not sys.stdout.isatty():
-            await self._every(LINE_EVERY, lambda scene: say(scene.sentence()))
+        if not self._stream.isatty():
+            await self._every(LINE_EVERY, self._write_line)
             return
-        with Live(console=Console(), auto_refresh=False, transient=True) as live:
+        console = Console(file=self._stream)
+        with Live(console=console, auto_refresh=False, transient=True) as live:
             await self._every(
                 REDRAW_EVERY, lambda scene: live.update(scene.table(), refresh=True)
             )
 
+    def _write_line(self, scene: Scene) -> None:
+        self._stream.write(scene.sentence() + "\n")
+        self._stream.flush()
+
     async def _every(self, seconds: float, show: Callable[[Scene], None]) -> None:
         while True:
             show(self.scene())
-            sys.stdout.flush()
             await self._clock.sleep(seconds)
 
     def scene(self) -> Scene:

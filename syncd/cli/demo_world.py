@@ -20,6 +20,8 @@ SALES, SUPPORT = f"sales@{DOMAIN}", f"support@{DOMAIN}"
 ADDRESSES = (*(f"{user}@{DOMAIN}" for user in USERS), SALES, SUPPORT)
 DELETING = SUPPORT
 """The queue whose messages are deleted on the server once they are stored."""
+MAIL_GOES_TO = (*ADDRESSES, SALES, SUPPORT, SUPPORT)
+"""Queues get more mail than people."""
 
 WRITERS = ("Olivia Ortega", "Pavel Petrov", "Quentin Quill", "Rosa Rossi", "Sven Sørensen")
 SUBJECTS = ("An order", "A question", "Delivery on Tuesday", "Grüße aus Köln", "Invoice 4711")
@@ -103,10 +105,10 @@ def new_uuid(dice: Random) -> UUID:
     return UUID(int=dice.getrandbits(128), version=4)
 
 
-def write_letter(dice: Random, now: datetime) -> Letter:
-    """Invent a message from outside to one of the mailboxes."""
+def write_letter(dice: Random, now: datetime, to: str | None = None) -> Letter:
+    """Invent a message from outside, to this mailbox or to any."""
     letter = new_uuid(dice)
-    to, writer = dice.choice(ADDRESSES), dice.choice(WRITERS)
+    to, writer = to or dice.choice(MAIL_GOES_TO), dice.choice(WRITERS)
     sender = address_of(writer)
     large = dice.randrange(LARGE_EVERY) == 0
     lines = [dice.choice(SENTENCES) for _ in range(LARGE_LINES if large else 12)]

@@ -44,8 +44,9 @@ def books_of(*options: str, directory: Path) -> Books:
 def assert_worth_looking_at(books: Books) -> None:
     assert books["balanced"]
     assert books["unsettled"] == []
-    assert books["made"] > 5
+    assert books["made"] > 15
     assert books["stored"] == books["made"]
+    assert books["deleted"] > 0
     assert books["queued"] > 0
     assert books["reached"] >= books["queued"]
 
