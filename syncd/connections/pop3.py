@@ -26,6 +26,7 @@ from syncd.errors import (
 from syncd.errors import Refused as RefusedByUs
 from syncd.model.mail import Listed, MaildropStatus
 from syncd.model.profile import Authentication, Endpoint, Security
+from syncd.observe.edges import reached
 from syncd.protocols import sasl
 from syncd.protocols.pop3_login import LoginFacts, NotOffered, Readable, choose_way
 from syncd.protocols.pop3_replies import (
@@ -409,13 +410,17 @@ class Pop3Source:
 
         Returns whether the server said that it did (RFC 1939, UPDATE state).
         """
+        talk = self._conversation
         try:
-            (event,) = await self._conversation.answers(Phase.QUIT, single(Verb.QUIT))
+            talk.begin(Phase.QUIT)
+            talk.ask([single(Verb.QUIT)])
+            reached("incoming.quitting")
+            event = await talk.next_event()
         except ServerError:
             return False  # deleted or not: the next listing tells
         finally:
             self._over = True
-            self._conversation.abort()
+            talk.abort()
         return isinstance(event, Accepted)
 
     def abort(self) -> None:
