@@ -13,7 +13,7 @@ from syncd.config.schema import Settings
 from syncd.daemon.wire import Parts, open_parts
 from syncd.scheduler.book import Entry
 from syncd.scheduler.janitor import Janitor
-from syncd.store.sqlite import SqliteDatabase
+from syncd.store.database import Database
 
 
 @asynccontextmanager
@@ -64,7 +64,7 @@ class Daemon:
     # -- what the routes need (api.desk.Desk) ----------------------------------------------
 
     @property
-    def db(self) -> SqliteDatabase:
+    def db(self) -> Database:
         """The store."""
         return self._parts.db
 

@@ -15,6 +15,8 @@ Moments are integers: microseconds since 1970 UTC (`store.moments`).
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 Value = int | float | str | bytes | bool | None
@@ -49,6 +51,25 @@ class Transaction(Reader, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreHealth:
+    """What is known of the store's own state, for status, metrics and alerts."""
+
+    path: Path
+    store_bytes: int
+    """Database and write-ahead log together."""
+    free_bytes: int
+    full: bool
+    """True from a full disk until there is room again; only essential writes are tried."""
+    room_needed: int
+    """Free bytes with which a full disk counts as mended."""
+    broken: str | None
+    """The I/O error after which nothing is written any more: restart syncd when it is mended."""
+    has_ballast: bool
+    is_private: bool
+    """False when others than its owner may read the file."""
+
+
 class Database(Protocol):
     """One open store."""
 
@@ -66,6 +87,10 @@ class Database(Protocol):
         states, alerts, deletions, the outcome of what was already sent. Never new mail.
         A caller cancelled before its body begins leaves no trace; later, it may be committed.
         """
+        ...
+
+    def health(self) -> StoreHealth:
+        """Look at the store from outside; cheap, never waits for a transaction."""
         ...
 
     async def close(self) -> None:

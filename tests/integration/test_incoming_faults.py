@@ -21,7 +21,7 @@ from syncd.model.mailbox import MailboxId
 from syncd.sandbox.misbehaviour import Act, Cut, Drop, Hide, Instead, ListAs, Misbehaviour
 from syncd.sandbox.witness import Service
 from syncd.store import mailboxes
-from syncd.store.database import Database, Reader, Transaction
+from syncd.store.database import Database, Reader, StoreHealth, Transaction
 from tests.support.incoming import NOON, Inbox, dated, inbox_open
 from tests.support.sandbox import letter
 
@@ -598,6 +598,10 @@ class FaultyDatabase:
         if self.left == 0:
             raise self._error
         return await self._db.write(body, essential=essential)
+
+    def health(self) -> StoreHealth:
+        """Look at the real one."""
+        return self._db.health()
 
     async def close(self) -> None:
         """Leave it open: it is somebody else's."""

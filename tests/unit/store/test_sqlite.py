@@ -15,7 +15,8 @@ from syncd.store import directions, facts
 from syncd.store.database import Reader, Transaction
 from syncd.store.directions import DirectionRecord
 from syncd.store.migrate import Migration, load_migrations
-from syncd.store.sqlite import SqliteDatabase, _open_writer, open_sqlite
+from syncd.store.sqlite import SqliteDatabase, open_sqlite
+from syncd.store.sqlite_file import open_writer
 from tests.support.store import opened
 
 
@@ -156,7 +157,7 @@ async def test_an_older_store_is_copied_and_then_brought_up_to_date(path: Path) 
     async with opened(path) as db:
         await remember(db, "colour", "green")
     known = _later("-- a comment; with a semicolon\nCREATE TABLE later (x);")
-    _open_writer(path, known, may_migrate=True).close()
+    open_writer(path, known, may_migrate=True).close()
     copy = path.with_name(f"syncd.db.before-{known[-1].number:04}")
     assert copy.stat().st_mode & 0o777 == 0o600
     with sqlite3.connect(copy) as old, sqlite3.connect(path) as new:
@@ -172,7 +173,7 @@ async def test_a_migration_that_fails_leaves_the_store_as_it_was(path: Path) -> 
     async with opened(path) as db:
         await remember(db, "colour", "green")
     with pytest.raises(StoreRefused, match="cannot be opened"):
-        _open_writer(path, _later("CREATE TABLE later (x); SELECT nonsense;"), may_migrate=True)
+        open_writer(path, _later("CREATE TABLE later (x); SELECT nonsense;"), may_migrate=True)
     async with opened(path) as db:
         assert await recall(db, "colour") == "green"
 
@@ -182,7 +183,7 @@ async def test_an_older_store_is_not_touched_by_who_may_not_migrate(path: Path) 
         pass
     known = _later("CREATE TABLE later (x);")
     with pytest.raises(StoreRefused, match="start the daemon once"):
-        _open_writer(path, known, may_migrate=False)
+        open_writer(path, known, may_migrate=False)
 
 
 async def test_reading_alone_works_beside_a_daemon_and_writes_nothing(path: Path) -> None:
