@@ -9,13 +9,15 @@ shorter, and the four calls would cost a poll more than the parsing of all its a
 
 import asyncio
 import contextlib
+import errno
 import itertools
+import os
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from syncd.connections.tls import (
     classify_tls_error,
@@ -35,6 +37,8 @@ from syncd.errors import (
     Unreachable,
 )
 from syncd.model.profile import Endpoint, IpVersion, Security
+
+T = TypeVar("T")
 
 PROGRESS_OCTETS = 64 * 1024
 """So much within the time of a command is progress, whole or not: 1 KiB a second at least."""
@@ -230,6 +234,16 @@ async def open_stream(
     authority file that cannot be read.
     """
     seconds = patience.connect.total_seconds()
+    return await connect(endpoint, seconds, lambda sock: _wrap(sock, endpoint, patience, take))
+
+
+async def connect(
+    endpoint: Endpoint, seconds: float, wrap: Callable[[socket.socket], Awaitable[T]]
+) -> T:
+    """Find and reach a server; `wrap` puts a protocol, and TLS where it comes first, on top.
+
+    Raises what `open_stream` raises.
+    """
     phase = Phase.RESOLVE
     try:
         async with asyncio.timeout(seconds):
@@ -237,7 +251,7 @@ async def open_stream(
             phase = Phase.CONNECT
             sock = await connect_any(addresses, endpoint.source_address)
             phase = Phase.TLS
-            return await _wrap(sock, endpoint, patience, take)
+            return await wrap(sock)
     except TimeoutError as exc:
         if phase is Phase.TLS:
             words = f"no TLS handshake within {seconds:g} s"
@@ -268,7 +282,8 @@ async def _wrap(
         stream.abort()
         sock.close()
         raise
-    stream.check_pin()
+    if tls:
+        stream.check_pin()
     return stream
 
 
@@ -337,7 +352,9 @@ async def connect_any(addresses: Sequence[Address], source: str | None) -> socke
 
 async def _connect(address: Address, source: str | None) -> socket.socket:
     family, target = address
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio sets TCP_NODELAY; without, Nagle's algorithm holds every
+    # small packet but the first for the peer's delayed ACK, 40 ms.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setblocking(False)  # noqa: FBT003 - the library's signature
         if source is not None:
@@ -361,4 +378,7 @@ def tls_failure(error: OSError, endpoint: Endpoint) -> ServerError:
 
 def describe(error: BaseException) -> str:
     """Return the system's own words for an error."""
+    number = getattr(error, "errno", None)
+    if isinstance(number, int) and number in errno.errorcode:
+        return os.strerror(number)  # asyncio writes "Connect call failed" over it
     return str(getattr(error, "strerror", None) or error) or type(error).__name__

@@ -64,7 +64,7 @@ def classify_tls_error(error: BaseException) -> TlsFailure:
     """Say why a handshake failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _VERIFY_CODES.get(error.verify_code, TlsFailure.OTHER)
-    if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+    if getattr(error, "reason", None) in _NOT_TLS:
         return TlsFailure.NOT_TLS
     return TlsFailure.OTHER
 
@@ -73,7 +73,8 @@ def describe_tls_error(error: BaseException) -> str:
     """Return the handshake's own words, without Python's file and line."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
-    return str(getattr(error, "reason", None) or error) or type(error).__name__
+    reason = getattr(error, "reason", None)  # OpenSSL's name for it
+    return str(reason or error) or type(error).__name__
 
 
 def matches_pin(certificate: bytes, pin: str) -> bool:

@@ -55,19 +55,19 @@ async def pop3_session(
     login: UnlockedLogin | None = None,
 ) -> AsyncIterator[Pop3Source]:
     """Log in, and drop the connection at the end."""
-    budget = budget or ByteBudget(2**28)
+    own = ByteBudget(2**28)
     source = await open_pop3(
         pop3_endpoint(where) if isinstance(where, int) else where,
         login or UnlockedLogin(username="ada", password=Secret(PASSWORD)),
         limits=limits,
-        budget=budget,
+        budget=budget or own,
         memory=memory or CapabilityMemory(SystemClock()),
     )
     try:
         yield source
     finally:
         source.abort()
-        assert budget.used == 0, "a closed session holds no bytes"
+        assert own.used == 0, "a closed session holds no bytes"
 
 
 def hasty(seconds: float, limits: SourceLimits = LIMITS) -> SourceLimits:

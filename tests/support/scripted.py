@@ -101,7 +101,7 @@ class ScriptedServer:
             self._note(number, rest := await reader.read())
             if rest:
                 self.problems.append(f"after the end of the script: {rest!r}")
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             pass  # the client left in the middle: the test says whether it may
         except _OffScript as exc:
             self.problems.append(str(exc))
@@ -175,7 +175,10 @@ async def scripted(
         tasks: list[asyncio.Task[None]] = []
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            tasks.append(connections.create_task(state.serve(reader, writer)))
+            if server.is_serving():
+                tasks.append(connections.create_task(state.serve(reader, writer)))
+            else:
+                writer.transport.abort()  # came in, through TLS, when the test was over
 
         server = await asyncio.start_server(accept, HOST, 0, ssl=tls)
         state.port = server.sockets[0].getsockname()[1]

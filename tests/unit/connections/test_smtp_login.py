@@ -2,9 +2,9 @@
 
 import pytest
 
-from syncd.connections.smtp import choose_mechanism
+from syncd.connections.smtp_login import choose_mechanism
 from syncd.errors import MechanismNotOffered, PlaintextLoginForbidden
-from syncd.model.profile import Authentication, Endpoint, MailProtocol
+from syncd.model.profile import Authentication, Endpoint, MailProtocol, Security
 
 AUTO, PLAIN, LOGIN, CRAM = (
     Authentication.AUTO,
@@ -23,9 +23,10 @@ def chosen(
         server="mail.example.org",
         port=587,
         authentication=wish,
+        security=Security.STARTTLS if is_encrypted else Security.NONE,
         allow_plaintext_login=may_be_readable,
     )
-    return choose_mechanism(endpoint, frozenset(offered.split()), is_encrypted=is_encrypted)
+    return choose_mechanism(endpoint, frozenset(offered.split()))
 
 
 @pytest.mark.parametrize(
