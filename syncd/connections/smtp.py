@@ -27,31 +27,23 @@ from aiosmtplib.errors import SMTPException, SMTPResponseException
 from aiosmtplib.protocol import SMTPProtocol
 
 from syncd.connections.seams import EnvelopeReplies, UnlockedLogin
-from syncd.connections.tls import (
-    classify_tls_error,
-    context_for,
-    describe_tls_error,
-    matches_pin,
-    server_name,
-)
+from syncd.connections.smtp_login import begin_proof, choose_mechanism, without_secrets
+from syncd.connections.stream import connect, tls_failure
+from syncd.connections.tls import context_for, matches_pin, server_name
 from syncd.errors import (
     BytesBeforeTls,
     CommandRefused,
     ConnectionLost,
     LoginRefused,
-    MechanismNotOffered,
-    NameNotFound,
     Phase,
-    PlaintextLoginForbidden,
     ProtocolViolated,
     ServerError,
     TimedOut,
     TlsFailed,
     TlsFailure,
     TlsNotOffered,
-    Unreachable,
 )
-from syncd.model.profile import Authentication, Endpoint, IpVersion, Security
+from syncd.model.profile import Endpoint, Security
 from syncd.observe.edges import reached
 from syncd.protocols import sasl
 from syncd.protocols.dot_stuffing import DotStuffer
@@ -66,15 +58,6 @@ OUR_NAME = b"[127.0.0.1]"
 """What we call ourselves in EHLO. Always the same: it tells nothing about the inside of the
 operator's network (it ends up in Received), costs no DNS (getfqdn may take 30 s), and as an
 address literal it passes the checks that refuse `localhost` as no full name."""
-
-_FAMILIES = {
-    IpVersion.AUTO: socket.AF_UNSPEC,
-    IpVersion.IPV4: socket.AF_INET,
-    IpVersion.IPV6: socket.AF_INET6,
-}
-
-_EYEBALLS_DELAY = 0.25
-"""Seconds before the next address is tried beside a silent one (RFC 8305 5)."""
 
 _MOST_UNASKED = 64 * 1024
 """Octets kept of what a server says; aiosmtplib gives up on a reply of half of that."""
@@ -107,14 +90,14 @@ async def open_smtp(
     """Connect, secure, log in; raises ServerError."""
     patience = patience or Patience()
     conversation = await _connect(endpoint, patience)
-    session = _Session(endpoint.place, conversation, patience)
+    session = _Session(endpoint, conversation, patience)
     try:
         await session.greet()
         capabilities = await session.hello()
         if endpoint.security is Security.STARTTLS:
-            await session.start_tls(endpoint, capabilities)
+            await session.start_tls(capabilities)
             capabilities = await session.hello()
-        await session.log_in(endpoint, login, capabilities)
+        await session.log_in(login, capabilities)
     except BaseException:
         session.abort()
         raise
@@ -231,37 +214,6 @@ class SmtpSender:
         return reply
 
 
-def choose_mechanism(
-    endpoint: Endpoint, offered: frozenset[str], *, is_encrypted: bool
-) -> Authentication:
-    """Choose the one mechanism to try; raises MechanismNotOffered, PlaintextLoginForbidden."""
-    may_be_readable = is_encrypted or endpoint.allow_plaintext_login
-    readable = [Authentication.PLAIN, Authentication.LOGIN]
-    match endpoint.authentication:
-        case Authentication.AUTO if is_encrypted:
-            wanted = [*readable, Authentication.CRAM_MD5]
-        case Authentication.AUTO:
-            wanted = [Authentication.CRAM_MD5, *readable]
-        case explicit:
-            wanted = [explicit]
-    possible = [m for m in wanted if m in _MECHANISMS and m.value.upper() in offered]
-    allowed = [m for m in possible if may_be_readable or m is Authentication.CRAM_MD5]
-    if allowed:
-        return allowed[0]
-    if possible or (not may_be_readable and not offered):
-        raise PlaintextLoginForbidden(
-            endpoint.place,
-            Phase.LOGIN,
-            "the password would cross the network readable; use TLS, or set allow_plaintext_login",
-        )
-    raise MechanismNotOffered(
-        endpoint.place,
-        Phase.LOGIN,
-        f"wanted: {', '.join(m.value for m in wanted)}; offered: {', '.join(sorted(offered)) or 'none'}",
-    )
-
-
-_MECHANISMS = frozenset({Authentication.PLAIN, Authentication.LOGIN, Authentication.CRAM_MD5})
 _NO_UTF8 = "this server does not offer SMTPUTF8, and the address or header is not ASCII"
 
 
@@ -287,9 +239,12 @@ class _Conversation(SMTPProtocol):
 class _Session:
     """Questions and answers on one connection; every error is one of ours, and final."""
 
-    def __init__(self, place: str, conversation: _Conversation, patience: Patience) -> None:
-        self.place = place
+    def __init__(
+        self, endpoint: Endpoint, conversation: _Conversation, patience: Patience
+    ) -> None:
+        self.place = endpoint.place
         self.patience = patience
+        self._endpoint = endpoint
         self._conversation = conversation
 
     async def greet(self) -> None:
@@ -310,7 +265,7 @@ class _Session:
             raise self._refused(Phase.HELLO, reply)
         return read_capabilities(response.message)
 
-    async def start_tls(self, endpoint: Endpoint, capabilities: Capabilities) -> None:
+    async def start_tls(self, capabilities: Capabilities) -> None:
         """STARTTLS; whatever came readable beside the one reply is an injection (faults 49)."""
         if not capabilities.starttls:
             raise TlsNotOffered(self.place, Phase.STARTTLS, "EHLO did not offer STARTTLS")
@@ -319,8 +274,8 @@ class _Session:
             self._begin(Phase.STARTTLS)
             try:
                 await conversation.start_tls(
-                    context_for(endpoint),
-                    server_hostname=server_name(endpoint),
+                    context_for(self._endpoint),
+                    server_hostname=server_name(self._endpoint),
                     timeout=self.patience.connect,
                 )
             except SMTPResponseException as exc:
@@ -335,17 +290,12 @@ class _Session:
                 self.place, Phase.STARTTLS, "bytes arrived before the handshake"
             )
         conversation.heard.clear()
-        _check_pin(endpoint, conversation)
+        _check_pin(self._endpoint, conversation)
 
-    async def log_in(
-        self, endpoint: Endpoint, login: UnlockedLogin, capabilities: Capabilities
-    ) -> None:
+    async def log_in(self, login: UnlockedLogin, capabilities: Capabilities) -> None:
         """AUTH, once, with the one mechanism chosen."""
-        is_encrypted = endpoint.security is not Security.NONE
-        mechanism = choose_mechanism(
-            endpoint, capabilities.mechanisms, is_encrypted=is_encrypted
-        )
-        proof = _proof(self.place, mechanism, login)
+        mechanism = choose_mechanism(self._endpoint, capabilities.mechanisms)
+        proof = begin_proof(self.place, mechanism, login)
         initial = next(proof)
         words = [b"AUTH", mechanism.value.upper().encode()]
         if initial is not None:
@@ -355,9 +305,8 @@ class _Session:
             response = self._response(proof, reply)
             reply = await self.ask(Phase.LOGIN, self.patience.command, response)
         if not reply.is_positive:
-            raise LoginRefused(
-                self.place, reply.words, reply_code=reply.code, enhanced=reply.enhanced
-            )
+            told = without_secrets(reply.words, login)
+            raise LoginRefused(self.place, told, reply_code=reply.code, enhanced=reply.enhanced)
 
     def _response(self, proof: sasl.Mechanism, reply: SmtpReply) -> bytes:
         """Answer a challenge; `*` gives up when the mechanism has nothing more to say."""
@@ -457,7 +406,7 @@ class _Session:
             raise
         except ssl.SSLError as exc:
             self.abort()
-            raise _tls_failed(self.place, exc) from exc
+            raise tls_failure(exc, self._endpoint) from exc
         except SMTPResponseException as exc:
             self.abort()
             raise ProtocolViolated(self.place, phase, exc.message) from exc
@@ -475,31 +424,22 @@ class _Session:
 
 async def _connect(endpoint: Endpoint, patience: Patience) -> _Conversation:
     """TCP, and TLS where it begins with the connection."""
-    place, loop = endpoint.place, asyncio.get_running_loop()
     is_tls = endpoint.security is Security.TLS
-    try:
-        async with asyncio.timeout(patience.connect):
-            _, conversation = await loop.create_connection(
+
+    async def wrap(sock: socket.socket) -> _Conversation:
+        try:
+            _, conversation = await asyncio.get_running_loop().create_connection(
                 _Conversation,
-                endpoint.server,
-                endpoint.port,
-                family=_FAMILIES[endpoint.ip],
-                local_addr=(endpoint.source_address, 0) if endpoint.source_address else None,
-                happy_eyeballs_delay=_EYEBALLS_DELAY,
+                sock=sock,
                 ssl=context_for(endpoint) if is_tls else None,
-                server_hostname=(endpoint.tls_server_name or endpoint.server)
-                if is_tls
-                else None,
+                server_hostname=server_name(endpoint) if is_tls else None,
             )
-    except ssl.SSLError as exc:
-        raise _tls_failed(place, exc) from exc
-    except socket.gaierror as exc:
-        raise NameNotFound(place, Phase.RESOLVE, exc.strerror or str(exc)) from exc
-    except TimeoutError as exc:
-        words = f"no connection within {patience.connect:g} s"
-        raise Unreachable(place, Phase.CONNECT, words) from exc
-    except OSError as exc:
-        raise Unreachable(place, Phase.CONNECT, exc.strerror or str(exc)) from exc
+        except BaseException:
+            sock.close()
+            raise
+        return conversation
+
+    conversation = await connect(endpoint, patience.connect, wrap)
     if is_tls:
         _check_pin(endpoint, conversation)
     return conversation
@@ -514,23 +454,6 @@ def _check_pin(endpoint: Endpoint, conversation: _Conversation) -> None:
         conversation.abort()
         words = "the certificate is not the pinned one"
         raise TlsFailed(endpoint.place, Phase.TLS, words, TlsFailure.PIN_MISMATCH)
-
-
-def _tls_failed(place: str, exc: ssl.SSLError) -> TlsFailed:
-    return TlsFailed(place, Phase.TLS, describe_tls_error(exc), classify_tls_error(exc))
-
-
-def _proof(place: str, mechanism: Authentication, login: UnlockedLogin) -> sasl.Mechanism:
-    password = login.password.reveal()
-    if sasl.unspeakable(login.username) or sasl.unspeakable(password):
-        raise LoginRefused(place, "the user name or password holds a CR, LF or NUL")
-    if mechanism is Authentication.PLAIN:
-        return sasl.plain(login.username, password, login.authorize_as)
-    if login.authorize_as is not None:
-        raise MechanismNotOffered(place, Phase.LOGIN, "impersonation needs PLAIN")
-    if mechanism is Authentication.LOGIN:
-        return sasl.login(login.username, password)
-    return sasl.cram_md5(login.username, password)
 
 
 def _path(address: str) -> bytes:

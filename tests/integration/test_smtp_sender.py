@@ -21,6 +21,7 @@ from syncd.errors import (
     Phase,
     PlaintextLoginForbidden,
     ProtocolViolated,
+    Refused,
     TimedOut,
     TlsFailed,
     TlsFailure,
@@ -519,16 +520,32 @@ async def test_impersonation_is_spoken_by_plain_and_by_nothing_else() -> None:
     assert sink.heard[-1] == b"AUTH PLAIN YW5uAHJvb3QAeA=="
 
 
-@pytest.mark.parametrize("login", [("a\0b", "x"), ("ann", "x\r\nRSET")])
+@pytest.mark.parametrize(
+    ("username", "password", "field"),
+    [("a\0b", "x", "username"), ("ann", "x\r\nRSET", "password")],
+)
 async def test_a_login_that_would_say_more_than_itself_is_not_spoken(
-    login: tuple[str, str],
+    username: str, password: str, field: str
 ) -> None:
     async with running(SmtpSink()) as sink:
-        with pytest.raises(LoginRefused):
+        with pytest.raises(Refused) as caught:
             await open_smtp(
-                at(sink), UnlockedLogin(username=login[0], password=Secret(login[1]))
+                at(sink), UnlockedLogin(username=username, password=Secret(password))
             )
+    assert caught.value.field == field
     assert sink.commands == ["EHLO"]
+
+
+@pytest.mark.parametrize(
+    "echo", ["hunter2-marker", "aHVudGVyMi1tYXJrZXI=", "AGFubgBodW50ZXIyLW1hcmtlcg=="]
+)
+async def test_a_server_that_repeats_the_password_is_not_repeated(echo: str) -> None:
+    wrong = UnlockedLogin(username="ann", password=Secret("hunter2-marker"))
+    async with running(SmtpSink()) as sink:
+        sink.plan("auth", Say(f"535 5.7.8 {echo} is wrong"))
+        with pytest.raises(LoginRefused) as caught:
+            await open_smtp(at(sink), wrong)
+    assert str(caught.value).endswith("login: *** is wrong")
 
 
 # -- TLS ------------------------------------------------------------------------------
