@@ -1,0 +1,123 @@
+"""What a poll does to a mailbox's status, and what the wall is told."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from syncd.errors import LimitExceeded, LoginRefused, Phase, StoreFull, SyncdError, Unreachable
+from syncd.mailboxes.health import classify
+from syncd.mailboxes.status import Place, Recorded, record_poll
+from syncd.model.mailbox import Direction, MailboxId, TestStatus
+from syncd.model.poll import PollOutcome
+from syncd.store.directions import DirectionRecord
+
+NOW = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+SOON = NOW + timedelta(minutes=5)
+SERVER = "pop3.contoso.com:995"
+PLACE = Place(address="ann@contoso.com", server=SERVER, interval=timedelta(minutes=5))
+NEW = DirectionRecord(mailbox_id=MailboxId(7), direction=Direction.INCOMING)
+
+
+def poll(
+    record: DirectionRecord, error: SyncdError | None = None, now: datetime = NOW, **counts: int
+) -> Recorded:
+    outcome = PollOutcome(
+        started_at=now,
+        duration=timedelta(seconds=2),
+        failure=classify(error) if error else None,
+        **counts,  # type: ignore[arg-type] # the counters, all of them int
+    )
+    return record_poll(
+        record, outcome, PLACE, next_at=now + timedelta(minutes=5), now=now, dice=0
+    )
+
+
+WORKING = poll(NEW, taken=3).record
+REFUSED = LoginRefused(SERVER, "Authentication failed.")
+GONE = Unreachable(SERVER, Phase.CONNECT, "refused")
+
+
+def test_the_first_success_is_the_test_and_enables() -> None:
+    assert WORKING.enabled
+    assert (WORKING.status, WORKING.status_at) == (TestStatus.SUCCESS, NOW)
+    assert (WORKING.taken_total, WORKING.last_success_at, WORKING.next_at) == (3, NOW, SOON)
+
+
+def test_a_later_success_changes_times_and_totals_only() -> None:
+    later = poll(WORKING, now=SOON, taken=2, quarantined=1)
+    assert (later.opened, later.resolved) == ((), ())
+    assert later.record == replace(
+        WORKING,
+        last_started_at=SOON,
+        last_success_at=SOON,
+        next_at=SOON + timedelta(minutes=5),
+        taken_total=5,
+        failed_total=1,
+    )
+
+
+def test_a_transient_failure_is_remembered_without_an_alert() -> None:
+    recorded = poll(WORKING, GONE)
+    assert recorded.opened == ()
+    assert recorded.record.enabled
+    assert recorded.record.consecutive_failures == 1
+    assert recorded.record.last_error is not None
+    assert (recorded.record.last_error.code, recorded.record.last_error.level) == (
+        "unreachable",
+        "warning",
+    )
+    assert recorded.record.postponed_until == recorded.record.next_at == SOON
+
+
+def test_a_failure_that_lasts_is_put_on_the_wall() -> None:
+    record, now = WORKING, NOW
+    opened = []
+    for _ in range(4):
+        now += timedelta(minutes=15)
+        recorded = poll(record, GONE, now)
+        record = recorded.record
+        opened.append([alert.object for alert in recorded.opened])
+    assert opened == [[], [], [f"server:{SERVER}"], [f"server:{SERVER}"]]
+
+
+def test_a_success_after_failures_resolves_what_was_said_of_mailbox_and_server() -> None:
+    recorded = poll(poll(WORKING, GONE).record, now=SOON)
+    assert recorded.resolved == ("mailbox:7:incoming", f"server:{SERVER}")
+    assert recorded.record.last_error is None
+    assert recorded.record.consecutive_failures == 0
+    assert recorded.record.postponed_until is None
+
+
+def test_refused_logins_are_counted_apart_and_stop_the_direction_in_the_end() -> None:
+    record, now = WORKING, NOW
+    recorded = poll(record, REFUSED, now)
+    while recorded.record.next_at is not None:
+        assert recorded.opened == ()
+        now = recorded.record.next_at
+        recorded = poll(recorded.record, REFUSED, now)
+    stopped = recorded.record
+    assert not stopped.enabled
+    assert (stopped.status, stopped.status_at) == (TestStatus.FAILURE, now)
+    assert stopped.refused_logins == 4
+    assert stopped.first_refused_at == NOW
+    (alert,) = recorded.opened
+    assert (alert.code, alert.object) == ("login_refused", "mailbox:7:incoming")
+    assert now - NOW >= timedelta(hours=1)
+    assert poll(stopped, now=now).record.refused_logins == 0
+
+
+def test_other_failures_between_two_refused_logins_do_not_count_as_one() -> None:
+    record = poll(poll(WORKING, REFUSED).record, GONE).record
+    assert (record.refused_logins, record.consecutive_failures) == (1, 2)
+    assert record.first_refused_at == NOW
+
+
+def test_a_message_put_aside_is_no_failure_of_the_mailbox() -> None:
+    recorded = poll(WORKING, LimitExceeded(SERVER, Phase.FETCH, "too large"), SOON)
+    assert recorded.record.last_error is None
+    assert recorded.record.last_success_at == SOON
+
+
+def test_trouble_of_the_store_stops_no_mailbox() -> None:
+    recorded = poll(WORKING, StoreFull("full"))
+    assert recorded.record.enabled
+    assert recorded.record.next_at == SOON
