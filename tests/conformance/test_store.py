@@ -128,6 +128,28 @@ async def test_of_many_at_once_only_those_that_fail_are_lost(db: Database) -> No
     assert [task.result() for task in tasks if task.result() is not None] == kept
 
 
+async def test_callers_cancelled_at_any_moment_lose_nobody_elses_work(db: Database) -> None:
+    """A cancelled write may or may not be there, whole; every other one is."""
+
+    async def write(n: int) -> None:
+        async def body(tx: Transaction) -> None:
+            await facts.write_fact(tx, f"first half {n}", "x" * 5000)
+            await facts.write_fact(tx, f"second half {n}", "x" * 5000)
+
+        await db.write(body)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(write(n)) for n in range(300)]
+        for n in range(0, 300, 3):
+            await db.read(recalls("nothing"))  # meanwhile some are written
+            tasks[-n].cancel()
+    for n in range(300):
+        halves = [await db.read(recalls(f"{half} half {n}")) for half in ("first", "second")]
+        assert halves in ([None, None], ["x" * 5000] * 2)
+        if not tasks[n].cancelled():
+            assert halves[0] is not None
+
+
 async def test_a_query_that_does_not_exist_is_a_mistake_that_says_so(db: Database) -> None:
     async def body(reader: Reader) -> None:
         await reader.fetch_all("no_such_query")
