@@ -62,6 +62,9 @@ address literal it passes the checks that refuse `localhost` as no full name."""
 _MOST_UNASKED = 64 * 1024
 """Octets kept of what a server says; aiosmtplib gives up on a reply of half of that."""
 
+_MOST_CHALLENGES = 3
+"""LOGIN asks twice, and one more may be answered by giving up."""
+
 _SPEAKABLE = re.compile(
     r'("(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*"|[^\s<>"\x00-\x1f\x7f]+)@[^\s<>"\x00-\x1f\x7f]+'
 )
@@ -283,6 +286,8 @@ class _Session:
                 if found is None:
                     raise
                 raise self._refused(Phase.STARTTLS, found[0]) from exc
+            except ssl.SSLError as exc:
+                raise tls_failure(exc, self._endpoint) from exc
         found = split_reply(bytes(conversation.heard))
         if found is None or found[1]:
             self.abort()
@@ -301,9 +306,12 @@ class _Session:
         if initial is not None:
             words.append(base64.b64encode(initial))
         reply = await self.ask(Phase.LOGIN, self.patience.command, *words)
-        while reply.code == 334:
-            response = self._response(proof, reply)
-            reply = await self.ask(Phase.LOGIN, self.patience.command, response)
+        for _ in range(_MOST_CHALLENGES):
+            if reply.code == 334:
+                response = self._response(proof, reply)
+                reply = await self.ask(Phase.LOGIN, self.patience.command, response)
+        if 300 <= reply.code < 400:
+            raise self.violated(Phase.LOGIN, reply)
         if not reply.is_positive:
             told = without_secrets(reply.words, login)
             raise LoginRefused(self.place, told, reply_code=reply.code, enhanced=reply.enhanced)
@@ -333,10 +341,11 @@ class _Session:
 
     async def dot(self) -> SmtpReply:
         """Send the dot; whatever is raised once it may have left has phase AFTER_DOT."""
-        if not self._conversation.is_connected:
-            raise ConnectionLost(self.place, Phase.BODY, "closed before the final dot")
+        async with self._at(Phase.BODY, self.patience.block):
+            self._begin(Phase.BODY)
+            if not self._conversation.is_connected:
+                raise ConnectionLost(self.place, Phase.BODY, "closed before the final dot")
         async with self._at(Phase.AFTER_DOT, self.patience.after_dot):
-            self._conversation.heard.clear()
             self._conversation.write(b".\r\n")
             reached("outgoing.dot_sent")
             await self._conversation.read_response()
@@ -404,9 +413,6 @@ class _Session:
         except ServerError:
             self.abort()
             raise
-        except ssl.SSLError as exc:
-            self.abort()
-            raise tls_failure(exc, self._endpoint) from exc
         except SMTPResponseException as exc:
             self.abort()
             raise ProtocolViolated(self.place, phase, exc.message) from exc

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from syncd.clock import SystemClock
 from syncd.connections.seams import UnlockedLogin
 from syncd.connections.smtp import Patience, SmtpSender, open_smtp
 from syncd.errors import (
@@ -22,6 +23,7 @@ from syncd.errors import (
     PlaintextLoginForbidden,
     ProtocolViolated,
     Refused,
+    ServerError,
     TimedOut,
     TlsFailed,
     TlsFailure,
@@ -100,6 +102,13 @@ async def test_a_message_crosses_phase_by_phase() -> None:
     assert taken.sender == "ann@example.com"
     assert taken.recipients == ("bob@example.org",)
     assert taken.data == b"Subject: x\r\n\r\n.dot\r\n..\r\n"
+
+
+async def noticed_the_end(sender: SmtpSender) -> None:
+    """Wait until the client's side of the connection has seen the server's close."""
+    async with asyncio.timeout(10):
+        while sender._session._conversation.is_connected:
+            await SystemClock().sleep(0.001)
 
 
 # -- envelope ---------------------------------------------------------------------------
@@ -368,6 +377,7 @@ async def test_a_server_that_hangs_up_between_messages_has_said_why() -> None:
         sender = await open_smtp(at(sink), ANN)
         await send(sender, b"a: b\r\n\r\n")
         await sink.hang_up(b"421 4.4.2 idle too long\r\n")
+        await noticed_the_end(sender)
         with pytest.raises(CommandRefused) as caught:
             await sender.envelope("ann@example.com", ["bob@x.org"], 9)
     assert caught.value.reply_code == 421
@@ -485,6 +495,38 @@ async def test_one_mechanism_is_chosen_before(
         sender = await open_smtp(at(sink, authentication=wish), ANN)
         sender.abort()
     assert sink.heard[1] == used
+
+
+async def test_challenges_without_end_are_not_answered_without_end() -> None:
+    async with running(SmtpSink()) as sink:
+        sink.plan("auth", Say("334 UGFzc3dvcmQ6"))
+        sink.plan("unknown", *[Say("334 UGFzc3dvcmQ6")] * 1000)
+        with pytest.raises(ProtocolViolated):
+            await open_smtp(at(sink, authentication=Authentication.PLAIN), ANN)
+    assert sink.heard[2:] == [b"*", b"*", b"*"]
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (b"552 5.3.4 too large\r\n", CommandRefused),
+        (b"250 2.0.0 queued already\r\n", ProtocolViolated),
+        (b"", ConnectionLost),
+    ],
+)
+async def test_what_is_said_between_body_and_dot_keeps_the_dot_here(
+    words: bytes, error: type[ServerError]
+) -> None:
+    async with running(SmtpSink()) as sink:
+        sender = await open_smtp(at(sink), ANN)
+        await sender.envelope("ann@example.com", ["bob@x.org"], 9)
+        await sender.body(pieces(b"a: b\r\n\r\n"))
+        await sink.hang_up(words)
+        await noticed_the_end(sender)
+        with pytest.raises(error) as caught:
+            await sender.dot()
+    assert caught.value.phase is Phase.BODY
+    assert sink.taken == []
 
 
 @pytest.mark.parametrize("words", ["334 !!!", "334 UGFzc3dvcmQ6"])

@@ -2,7 +2,7 @@
 
 Every visit of a step takes the next act planned for it; with none left it behaves well:
 `sink.plan("rcpt", Say("550 5.1.1 nobody"))` refuses the next recipient only. Steps: greeting,
-ehlo, starttls, auth, mail, rcpt, data, body, dot, rset, quit.
+ehlo, starttls, auth, mail, rcpt, data, body, dot, rset, quit, and unknown for any other line.
 """
 
 import asyncio
@@ -181,7 +181,7 @@ class _Conversation:
                 await self.step("quit", "221 2.0.0 Bye")
                 raise _Hangup
             case _:
-                await self.say("500 5.5.2 What?")
+                await self.step("unknown", "500 5.5.2 What?")
 
     async def step(self, name: str, usual: str) -> bool:
         """Do what is planned, else the usual; tell whether the usual was said."""
