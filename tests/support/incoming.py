@@ -179,7 +179,7 @@ class Inbox:
         return b"".join(data for (data,) in rows)
 
 
-def user(profile: Profile, username: str = ADDRESS, password: str = "secret") -> Mailbox:
+def inbox_of(profile: Profile, username: str = ADDRESS, password: str = "secret") -> Mailbox:
     """Describe a user's mailbox that is only read."""
     return Mailbox(
         address=ADDRESS,
@@ -200,7 +200,7 @@ async def inbox_open(path: Path) -> AsyncIterator[Inbox]:
         sandbox.open(ADDRESS, "secret")
         (record,) = await declare(db, ADDRESS)
         profile = plain_profile(sandbox.host, sandbox.pop3_port)
-        yield Inbox(path, db, user(profile), record, HandClock(), sandbox)
+        yield Inbox(path, db, inbox_of(profile), record, HandClock(), sandbox)
 
 
 def dated(subject: str, moment: datetime, *, received: bool = True) -> bytes:
@@ -219,7 +219,7 @@ __all__ = [
     "HandClock",
     "Inbox",
     "dated",
+    "inbox_of",
     "inbox_open",
     "plain_profile",
-    "user",
 ]

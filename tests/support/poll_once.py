@@ -13,7 +13,7 @@ from syncd.model.mailbox import MailboxType
 from syncd.store import mailboxes
 from syncd.store.database import Transaction
 from syncd.store.mailboxes import MailboxRecord
-from tests.support.incoming import ADDRESS, HandClock, Inbox, plain_profile, user
+from tests.support.incoming import ADDRESS, HandClock, Inbox, inbox_of, plain_profile
 from tests.support.store import opened
 
 
@@ -27,7 +27,7 @@ async def poll_once(path: Path, host: str, port: int) -> int:
     async with opened(path) as db:
         record = await db.write(claim)
         assert record is not None
-        inbox = Inbox(path, db, user(plain_profile(host, port)), record, HandClock())
+        inbox = Inbox(path, db, inbox_of(plain_profile(host, port)), record, HandClock())
         inbox.wish(type=MailboxType.QUEUE, delete_after_processing=True)
         outcome = await inbox.poll()
         return 0 if outcome.failure is None else 1
