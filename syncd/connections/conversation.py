@@ -61,6 +61,8 @@ class Conversation:
 
     def begin(self, phase: Phase) -> None:
         """Begin something new; answers that nobody waited for are dropped when they come."""
+        if self.stream.failure is not None:
+            raise self.stream.failure
         self.stream.phase = phase
         self._stale = self.session.withdraw()
         self._empty()
