@@ -12,7 +12,8 @@ from syncd.clock import SystemClock
 from syncd.config.resolve import Plan, resolve
 from syncd.config.schema import Settings
 from syncd.scheduler.book import Book, Entry, read_book
-from syncd.store.sqlite import SqliteDatabase, open_sqlite
+from syncd.store.database import Database
+from syncd.store.sqlite import open_sqlite
 
 
 @asynccontextmanager
@@ -42,7 +43,7 @@ async def offline_app(
 class OfflineDesk:
     """What the routes need, where nothing polls and nothing sends (api.desk.Desk)."""
 
-    def __init__(self, plan: Plan, db: SqliteDatabase, book: Book) -> None:
+    def __init__(self, plan: Plan, db: Database, book: Book) -> None:
         self._plan = plan
         self._clock = SystemClock()
         self.db = db

@@ -28,9 +28,9 @@ from syncd.scheduler.keeper import Keeper
 from syncd.scheduler.poller import Poller
 from syncd.scheduler.tools import Tools
 from syncd.store import facts, mailboxes
-from syncd.store.database import Transaction
+from syncd.store.database import Database, Transaction
 from syncd.store.mailboxes import DeclaredMailbox
-from syncd.store.sqlite import SqliteDatabase, open_sqlite
+from syncd.store.sqlite import open_sqlite
 from syncd.vault.keys import KeyFit, KeyRing, make_ring, recognise
 from syncd.vault.logins import unlock_mailbox
 
@@ -46,7 +46,7 @@ class Parts:
     """What polling and sending work with, open and ready."""
 
     plan: Plan
-    db: SqliteDatabase
+    db: Database
     book: Book
     keeper: Keeper
     tools: Tools
