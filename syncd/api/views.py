@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from syncd.incoming.quarantine import Quarantined
+from syncd.model.direction import DirectionRecord
 from syncd.model.mailbox import Direction
 from syncd.model.outgoing import Recipient
 from syncd.scheduler.book import Entry
 from syncd.store.alerts import AlertRecord
-from syncd.store.directions import DirectionRecord
 from syncd.store.messages import MessageRecord
 from syncd.store.outbox import AttemptRow, OutgoingRow
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from syncd.mailboxes.lifecycle import Standing, State
-from syncd.store.directions import DirectionRecord, LastError
+from syncd.model.direction import DirectionRecord, LastError
 
 
 def explain(

@@ -12,10 +12,10 @@ from typing import assert_never
 from syncd.alerts import texts
 from syncd.mailboxes.health import Retry, Stop, judge_failure
 from syncd.model.alert import Alert
+from syncd.model.direction import DirectionRecord, LastError
 from syncd.model.failure import Failure, FailureHistory, Lasting, Scope
 from syncd.model.mailbox import TestStatus
 from syncd.model.poll import PollOutcome
-from syncd.store.directions import DirectionRecord, LastError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from syncd.mailboxes.lifecycle import Standing, standing
+from syncd.model.direction import DirectionRecord
 from syncd.model.mailbox import Direction, Mailbox, MailboxId, TestStatus, address_key
 from syncd.store import directions, mailboxes
 from syncd.store.database import Database, Reader
-from syncd.store.directions import DirectionRecord
 from syncd.store.mailboxes import MailboxRecord
 
 

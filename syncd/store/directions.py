@@ -5,52 +5,16 @@ coalesces: a poll that found nothing costs no write of its own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import orjson
 
+from syncd.model.direction import DirectionRecord, LastError
 from syncd.model.mailbox import Direction, MailboxId, TestStatus
 from syncd.store.database import Parameters, Reader, Row, Transaction
 from syncd.store.moments import optional_micros, optional_moment
 
 _MICROSECOND = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastError:
-    """What went wrong last, for people: contract 3's `last_error`."""
-
-    code: str
-    level: str
-    words: str
-    """The server's own."""
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DirectionRecord:
-    """One row of the table `direction`; `DirectionRecord(mailbox_id=…, direction=…)` is a
-    direction that was never tried."""
-
-    mailbox_id: MailboxId
-    direction: Direction
-    enabled: bool = False
-    status: TestStatus = TestStatus.NOT_RUN
-    status_at: datetime | None = None
-    status_text: str | None = None
-    next_at: datetime | None = None
-    postponed_until: datetime | None = None
-    postponed_why: str | None = None
-    last_started_at: datetime | None = None
-    last_success_at: datetime | None = None
-    last_duration: timedelta | None = None
-    last_error: LastError | None = None
-    consecutive_failures: int = 0
-    refused_logins: int = 0
-    first_refused_at: datetime | None = None
-    taken_total: int = 0
-    failed_total: int = 0
 
 
 async def load_all(reader: Reader) -> list[DirectionRecord]:

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from syncd.errors import StoreError, StoreRefused, TermLost
+from syncd.model.direction import DirectionRecord, LastError
 from syncd.model.mail import CHUNK_OCTETS, BodyId
 from syncd.model.mailbox import Approval, Direction, MailboxId, MailboxType, TestStatus
 from syncd.store import bodies, counters, directions, events, facts, mailboxes
 from syncd.store.database import Database, Reader, Transaction
-from syncd.store.directions import DirectionRecord, LastError
 from syncd.store.events import Event, NewEvent
 from syncd.store.mailboxes import DeclaredMailbox
 from syncd.store.queries import UnknownQuery

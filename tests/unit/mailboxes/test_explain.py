@@ -7,8 +7,8 @@ import pytest
 
 from syncd.mailboxes.explain import explain
 from syncd.mailboxes.lifecycle import Standing, State
+from syncd.model.direction import DirectionRecord, LastError
 from syncd.model.mailbox import Direction, MailboxId
-from syncd.store.directions import DirectionRecord, LastError
 
 NOW = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
 RECORD = DirectionRecord(

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from syncd.errors import LimitExceeded, LoginRefused, Phase, StoreFull, SyncdError, Unreachable
 from syncd.mailboxes.health import classify
 from syncd.mailboxes.status import Place, Recorded, record_poll
+from syncd.model.direction import DirectionRecord
 from syncd.model.mailbox import Direction, MailboxId, TestStatus
 from syncd.model.poll import PollOutcome
-from syncd.store.directions import DirectionRecord
 
 NOW = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
 SOON = NOW + timedelta(minutes=5)

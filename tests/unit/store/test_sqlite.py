@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from syncd.errors import StoreBusy, StoreError, StoreFull, StoreRefused
+from syncd.model.direction import DirectionRecord
 from syncd.model.mailbox import Direction, MailboxId
 from syncd.store import directions, facts
 from syncd.store.database import Reader, Transaction
-from syncd.store.directions import DirectionRecord
 from syncd.store.migrate import Migration, load_migrations
 from syncd.store.sqlite import SqliteDatabase, open_sqlite
 from syncd.store.sqlite_file import open_writer
