@@ -20,6 +20,7 @@ from syncd.outgoing.session import SessionOutcome, send_due
 from syncd.scheduler.aftermath import conclude, place_of
 from syncd.scheduler.book import Entry
 from syncd.scheduler.rounds import Cycle, Rounds
+from syncd.scheduler.store_watch import refuse_broken
 from syncd.scheduler.tools import Tools
 from syncd.store import outbox
 
@@ -101,6 +102,7 @@ class Dispatcher:
         except StoreBroken:
             raise
         except StoreError as error:
+            refuse_broken(self._tools.db)
             return await self._failed(entry, classify(error), now, Counter())
         except (SecretUnreadable, Refused) as error:
             return await self._failed(entry, classify(error), now, Counter())

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from syncd.errors import StoreBroken
+from syncd.errors import StoreBroken, StoreFull
 from syncd.incoming.poll import poll_mailbox
 from syncd.incoming.work import PollWork
 from syncd.mailboxes.health import classify
@@ -20,6 +20,7 @@ from syncd.scheduler.aftermath import conclude, place_of
 from syncd.scheduler.book import Entry
 from syncd.scheduler.due import first_start, next_start
 from syncd.scheduler.rounds import Cycle, Rounds
+from syncd.scheduler.store_watch import refuse_broken, refuse_full
 from syncd.scheduler.tools import Tools
 from syncd.store import listings, mailboxes
 
@@ -83,6 +84,7 @@ class Poller:
         if mailbox is None or not standing.may_connect:
             return Cycle(_not_polled(entry, standing.why), None)
         outcome = await self._poll(entry, mailbox)
+        refuse_broken(self._tools.db)
         if outcome.memory is None:
             self._memories.pop(mailbox_id, None)
         else:
@@ -94,6 +96,7 @@ class Poller:
         tools = self._tools
         started_at, started = tools.clock.now(), tools.clock.monotonic()
         try:
+            refuse_full(tools.db)
             async with AsyncExitStack() as until:
                 return await poll_mailbox(
                     PollWork(
@@ -110,6 +113,10 @@ class Poller:
                 )
         except StoreBroken:
             raise
+        except StoreFull as error:
+            return PollOutcome(
+                started_at=started_at, duration=timedelta(0), failure=classify(error)
+            )
         except Exception as error:  # noqa: BLE001 - the top of the loop, logged below
             # The top of the loop: whatever we did wrong here stops this mailbox's poll only.
             _log.exception("poll failed unexpectedly", address=mailbox.address)
