@@ -52,6 +52,7 @@ from syncd.protocols.pop3_session import (
     Verb,
     about,
     everything,
+    prelude,
     retrieve,
     single,
     top,
@@ -210,11 +211,11 @@ async def _user_pass(conversation: Conversation, login: UnlockedLogin) -> Event:
     await _speak_utf8(conversation, login)
     # One after the other, even where pipelining is offered: servers answer the two in two
     # small packets, and Nagle's algorithm holds the second back for our delayed ACK, 40 ms.
-    (event,) = await conversation.answers(Phase.LOGIN, single(Verb.USER, login.username))
-    if not isinstance(event, Refused):
-        command = single(Verb.PASS, login.password.reveal())
-        (event,) = await conversation.answers(Phase.LOGIN, command)
-    return event
+    conversation.begin(Phase.LOGIN)
+    conversation.ask(
+        [prelude(Verb.USER, login.username), single(Verb.PASS, login.password.reveal())]
+    )
+    return await conversation.next_event()
 
 
 async def _speak_utf8(conversation: Conversation, login: UnlockedLogin) -> None:

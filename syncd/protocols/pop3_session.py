@@ -15,11 +15,11 @@ Rule 4: the table says what may be asked when; an unlisted pair changes nothing 
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 
 from syncd.model.mail import CHUNK_OCTETS
-from syncd.protocols.lines import BARE_LF, CRLF, Block, LineTooLong, find_line_end, undone
+from syncd.protocols.lines import BARE_LF, CRLF, Block, LineTooLong, find_line_end
 from syncd.protocols.pop3_replies import (
     Capabilities,
     Indicator,
@@ -103,11 +103,18 @@ class Command:
     number: int = 0
     octets: int = 0
     """How much the answer is expected to be: what LIST said."""
+    prelude: bool = False
+    """It only leads to the next command: +OK is no news, -ERR calls that one off."""
 
 
 def single(verb: Verb, *arguments: str) -> Command:
     """Make a command that is answered by one line."""
     return Command(verb, " ".join((verb, *arguments)).encode() + b"\r\n")
+
+
+def prelude(verb: Verb, *arguments: str) -> Command:
+    """Make a command that only leads to the next one."""
+    return replace(single(verb, *arguments), prelude=True)
 
 
 def everything(verb: Verb) -> Command:
@@ -207,6 +214,7 @@ class Violated:
 Event = Greeted | Refused | Accepted | Challenged | Listing | Message | Chunk | Ended | Violated
 
 _END = CRLF.ends[0]
+_FEW_DOTS = 32  # ordinary mail has fewer lines that begin with a dot; style sheets come near
 _USUAL_HEADER = 4096  # octets of an ordinary header section, for the window
 
 
@@ -310,6 +318,8 @@ class Pop3Session:
     def _fill_window(self) -> None:
         limits, under_way = self._limits, self._under_way
         most = limits.window_commands if self.pipelining else 1
+        if under_way and under_way[-1].prelude:
+            return
         if len(under_way) > most // 2:
             return  # enough to do: a few large writes are cheaper than many small ones
         while self._queue and len(under_way) < most:
@@ -319,6 +329,8 @@ class Pop3Session:
             self._octets_under_way += wanted.octets
             under_way.append(wanted)
             self._out.append(wanted.line)
+            if wanted.prelude:
+                break
 
     def _read_reply(self, data: bytes, at: int, events: list[Event]) -> int:
         """Read the status line at `at`, with its message where that lies in `data` whole."""
@@ -339,19 +351,34 @@ class Pop3Session:
         return self._read_status(data, at, lf - has_cr, lf + 1, events)
 
     def _read_whole_message(self, data: bytes, eol: int, events: list[Event]) -> int:
-        """Take the short way of nearly every message; return where it ended, or -1."""
+        """Take the short way of nearly every message; return where it ended, or -1.
+
+        One search finds both the added dots and the end; where dots are many, it gives up, and
+        the block's two searches do less work than stopping at each of them.
+        """
         if not self._under_way or self._under_way[0].reply is not Reply.MESSAGE:
             return -1
-        end = data.find(_END, eol, eol + self._whole + len(_END))
-        if end < 0:
+        pieces: list[bytes] = []
+        start, at, last = eol + 2, eol, eol + self._whole + len(_END)
+        for _ in range(_FEW_DOTS):
+            dot = data.find(CRLF.stuffed, at, last)
+            if dot < 0:
+                return -1
+            at = dot + 3
+            if data.startswith(b"\r\n", at, last):
+                break
+            pieces.append(data[start : dot + 2])
+            start = at
+        else:
             return -1
-        start = eol + 2
-        if data.startswith(b".", start) and start < end:
-            start += 1
+        body = data[start : dot + 2]
+        if pieces:
+            pieces.append(body)
+            body = b"".join(pieces)
         wanted = self._under_way.popleft()
         self._octets_under_way -= wanted.octets
-        events.append(Message(wanted, undone(data[start : end + 2])))
-        return end + len(_END)
+        events.append(Message(wanted, body))
+        return at + 2
 
     def _read_status(
         self, data: bytes, at: int, eol: int, after: int, events: list[Event]
@@ -369,6 +396,8 @@ class Pop3Session:
         match status.indicator:
             case Indicator.ERR:
                 self._answered()
+                if wanted.prelude and self._queue:
+                    self._queue.popleft()
                 events.append(Refused(wanted, status.code, as_text(status.words)))
             case Indicator.CHALLENGE if wanted.verb is Verb.AUTH:
                 events.append(Challenged(wanted, status.words))
@@ -378,7 +407,8 @@ class Pop3Session:
                 self._answered()
                 self.state = TRANSITIONS.get((self.state, wanted.verb), self.state)
                 self._deaf = self.state is State.UPDATE
-                events.append(Accepted(wanted, status.words))
+                if not wanted.prelude:
+                    events.append(Accepted(wanted, status.words))
             case _:  # +OK, and more to come
                 self._block = Block(CRLF if eol + 2 == after else BARE_LF)
                 return eol

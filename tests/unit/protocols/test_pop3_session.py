@@ -32,6 +32,7 @@ from syncd.protocols.pop3_session import (
     Violated,
     about,
     everything,
+    prelude,
     retrieve,
     single,
     top,
@@ -229,6 +230,29 @@ def test_with_pipelining_the_window_counts_commands_and_is_filled_in_large_write
     assert session.bytes_to_send().count(b"RETR") == 5
 
 
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_a_prelude_leads_to_the_next_command_without_a_word(pipelining: bool) -> None:
+    session = greeted()
+    session.capabilities = Capabilities({"PIPELINING": ()} if pipelining else {})
+    password = single(Verb.PASS, "secret")
+    session.ask(prelude(Verb.USER, "ada"), password)
+    assert session.bytes_to_send() == b"USER ada\r\n"
+    assert session.bytes_to_send() == b""
+    assert session.receive(b"+OK\r\n") == []
+    assert session.bytes_to_send() == b"PASS secret\r\n"
+    assert session.receive(b"+OK\r\n") == [Accepted(password, b"")]
+
+
+def test_a_refused_prelude_calls_the_next_command_off() -> None:
+    session = greeted()
+    user = prelude(Verb.USER, "ada")
+    session.ask(user, single(Verb.PASS, "secret"))
+    session.bytes_to_send()
+    assert session.receive(b"-ERR who?\r\n") == [Refused(user, None, "who?")]
+    assert session.bytes_to_send() == b""
+    assert session.unanswered == 0
+
+
 def test_withdrawn_commands_are_not_sent() -> None:
     session = logged_in(pipelining=False)
     session.ask(retrieve(1, 1), retrieve(2, 1))
@@ -291,6 +315,12 @@ def test_a_header_section_is_cut_and_not_refused() -> None:
     answer = b"+OK\r\nSubject: a\r\nReceived: b\r\n\r\n.\r\n"
     whole = session.receive(answer + b"+OK\r\nDate: c\r\n.\r\n")
     assert whole == [Listing(command, b"Subject: a\r\n"), Listing(command, b"Date: c\r\n")]
+
+
+def test_a_header_section_may_come_in_pieces() -> None:
+    session = asked(top(1), limits=SMALL)
+    assert session.receive(b"+OK\r\nA: b\r\n") == []
+    assert session.receive(b"\r\n.\r\n") == [Listing(top(1), b"A: b\r\n\r\n")]
 
 
 def test_a_header_section_without_end_is_a_violation() -> None:
