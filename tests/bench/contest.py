@@ -4,16 +4,19 @@ import contextlib
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from tests.bench import measure
 from tests.bench.corpus import fingerprints
 from tests.bench.measure import RunFailed, Usage
 from tests.bench.peers.programs import Program
+from tests.bench.peers.syncd import Running
 from tests.bench.results import Contest, Series
 from tests.bench.stage import Job, Mail, Reach, Stage
+
+_LOOKS = 50
 
 T = TypeVar("T")
 
@@ -53,13 +56,10 @@ def idle_contest(
     contest: Contest,
     task: Task,
     programs: Sequence[Program],
-    *,
-    repeat: Callable[[Program], int],
 ) -> None:
     """Let every program pull everything once, unmeasured, and then look again, `rounds` times.
 
-    A last look goes through a byte counter. `repeat` tells how many looks make one figure:
-    a look at a running daemon is too short for one.
+    A last look goes through a byte counter.
     """
     with contextlib.ExitStack() as open_jobs:
         ready: list[tuple[Program, Job]] = []
@@ -77,7 +77,7 @@ def idle_contest(
             _say(f"{contest.name} looking, round {number + 1}")
             for program, job in _in_turn(ready, number):
                 with _noting(contest.series[program.name]):
-                    usage = _looks(program, job, repeat(program))
+                    usage = _look(program, job)
                     contest.series[program.name].usages.append(usage)
         with task.stage.wiretapped() as wire:
             for program, job in ready:
@@ -88,6 +88,12 @@ def idle_contest(
         for program, job in ready:
             with _noting(contest.series[program.name]):
                 check_stored(program, job, task.mail.expected)
+            if isinstance(program, Running) and not contest.series[program.name].failure:
+                cost = program.request_cost(job, _LOOKS)
+                contest.remarks.append(
+                    f"{program.name} is asked over HTTP; a request costs {cost * 1000:.2f} ms of"
+                    f" CPU, {'taken off' if len(job.users) == 1 else 'not taken off'} above"
+                )
 
 
 def check_stored(program: Program, job: Job, expected: Counter[str]) -> None:
@@ -103,14 +109,11 @@ def check_stored(program: Program, job: Job, expected: Counter[str]) -> None:
         )
 
 
-def _looks(program: Program, job: Job, times: int) -> Usage:
-    """Return the mean cost of one look."""
-    usages = [program.pull(job) for _ in range(times)]
-    return replace(
-        usages[-1],
-        wall=sum(usage.wall for usage in usages) / times,
-        cpu=sum(usage.cpu for usage in usages) / times,
-    )
+def _look(program: Program, job: Job) -> Usage:
+    """Return the cost of looking once; a running daemon's is too small for one figure."""
+    if isinstance(program, Running) and len(job.users) == 1:
+        return program.look(job, _LOOKS)
+    return program.pull(job)
 
 
 @contextlib.contextmanager

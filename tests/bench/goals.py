@@ -24,8 +24,6 @@ ONCE, RUN = "syncd once", "syncd run"
 DEFAULT = ("g1", "g2", "g3", "g4", "g6", "g9")
 
 _KB, _MB = 1_000, 1_000_000
-# One look at a running daemon takes a millisecond or two of CPU: too short for one figure.
-_LOOKS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +187,7 @@ def g4(plan: Plan) -> Iterator[Contest]:
             syncd.Once(),
             syncd.Running(),
         )
-        idle_contest(contest, plan.task(mail, tls=tls), programs, repeat=_repeat)
+        idle_contest(contest, plan.task(mail, tls=tls), programs)
         yield contest
 
 
@@ -247,7 +245,7 @@ def g5(plan: Plan) -> Iterator[Contest]:
             *plan.slowly(Getmail()),
             syncd.Running(),
         )
-        idle_contest(contest, plan.task(mail, tls=tls), programs, repeat=lambda _: 1)
+        idle_contest(contest, plan.task(mail, tls=tls), programs)
         yield contest
 
 
@@ -291,10 +289,6 @@ def _idle_goals(wire: int, share_of_mpop: float | None) -> tuple[Goal, ...]:
             Goal(Level.AIM, Figure.CPU, RUN, 1 / 20, "mpop"),
         ]
     return tuple(goals)
-
-
-def _repeat(program: Program) -> int:
-    return _LOOKS if program.name == RUN else 1
 
 
 def _name(tls: bool) -> str:

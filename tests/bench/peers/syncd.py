@@ -8,13 +8,17 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from tests.bench import measure
 from tests.bench.measure import Daemon, Usage
 from tests.bench.peers.programs import maildir_messages
 from tests.bench.stage import Job, own_environment, own_python
+
+_ASKED_AT_ONCE = 16
 
 
 class Once:
@@ -53,12 +57,32 @@ class Running:
         job.cleanup.enter_context(daemon(job))
 
     def pull(self, job: Job) -> Usage:
-        """Ask for a poll of each mailbox, one after the other."""
+        """Ask for a poll of each mailbox, several at once; how many it does at once is its affair."""
         running = Daemon(_pid(job))
         running.mark()
-        for user in job.users:
-            poll(job, user.address)
+        with ThreadPoolExecutor(_ASKED_AT_ONCE) as asking:
+            list(asking.map(lambda user: poll(job, [user.address]), job.users))
         return running.since()
+
+    def look(self, job: Job, times: int) -> Usage:
+        """Ask for polls of the only mailbox; return the mean cost of one, the request's taken off.
+
+        Nobody asks in earnest: the daemon polls by its own schedule.
+        """
+        (user,) = job.users
+        running = Daemon(_pid(job))
+        running.mark()
+        poll(job, [user.address] * times)
+        usage = running.since()
+        cpu = usage.cpu / times - self.request_cost(job, times)
+        return replace(usage, wall=usage.wall / times, cpu=cpu)
+
+    def request_cost(self, job: Job, times: int) -> float:
+        """Return the CPU of a request that does nothing."""
+        running = Daemon(_pid(job))
+        running.mark()
+        ask(job, "GET", ["/api/v1/nothing"] * times)
+        return running.since().cpu / times
 
     def stored(self, job: Job) -> Iterator[bytes]:
         """Export everything, with the product's own command."""
@@ -135,15 +159,24 @@ def daemon(job: Job) -> Iterator[None]:
         process.wait()
 
 
-def poll(job: Job, address: str) -> None:
-    """Ask the daemon for one poll and wait for its end."""
+def poll(job: Job, addresses: Sequence[str]) -> None:
+    """Ask the daemon for polls, one after the other, and wait for the end of each."""
+    paths = [f"/api/v1/mailboxes/{address}/poll" for address in addresses]
+    for path, (status, body) in zip(paths, ask(job, "POST", paths), strict=True):
+        if status >= 300 or json.loads(body).get("result") != "ok":
+            raise measure.RunFailed(f"{path}: {status} {body.decode(errors='replace')}")
+
+
+def ask(job: Job, method: str, paths: Sequence[str]) -> list[tuple[int, bytes]]:
+    """Send requests over one connection to the daemon's socket and return the answers."""
     connection = _Local(_socket(job))
-    connection.request("POST", f"/api/v1/mailboxes/{address}/poll")
-    answer = connection.getresponse()
-    report = json.loads(answer.read())
+    answers = []
+    for path in paths:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        answers.append((answer.status, answer.read()))
     connection.close()
-    if answer.status >= 300 or report.get("result") != "ok":
-        raise measure.RunFailed(f"poll of {address}: {answer.status} {report}")
+    return answers
 
 
 def exported(job: Job) -> Iterator[bytes]:
