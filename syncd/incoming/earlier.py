@@ -1,7 +1,7 @@
 """Mail that was there before: judged by its date or recognised by its headers, in slices.
 
 The entries wait in the ledger as `pending`, so that a crash, a restart or the end of a session
-costs nothing; between two slices, at the latest after one polling interval, live mail is due.
+costs nothing (`slices`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,12 @@ from syncd.incoming.intake import pull
 from syncd.incoming.look import Sight
 from syncd.incoming.new_mail import is_too_large
 from syncd.incoming.record import Names, leave_alone
+from syncd.incoming.slices import in_slices
 from syncd.incoming.work import PollWork, Tally
 from syncd.model.mail import Headers, LedgerState, Listed
-from syncd.model.profile import BEGINNING
 from syncd.store import ledger, mailboxes
 from syncd.store.database import Transaction
 from syncd.store.ledger import LeftAlone
-
-FIRST_SLICE = 1000
-"""Messages; each further slice is twice as long while time allows: a slice costs a round trip,
-and what is overrun is never more than what went before."""
 
 
 async def judge_earlier(
@@ -38,13 +34,11 @@ async def judge_earlier(
     tally: Tally,
 ) -> None:
     """Work through pending mail, newest first, until the polling interval is used up."""
-    left = list(pending)
-    size = FIRST_SLICE
-    while left and (size == FIRST_SLICE or tally.elapsed() < work.interval):
-        left, newest = left[:-size], left[-size:]
-        await _judge_slice(work, source, sight, newest, names, tally)
-        size *= 2
-    tally.more = bool(left)
+
+    async def judge(slice_: Sequence[Listed]) -> None:
+        await _judge_slice(work, source, sight, slice_, names, tally)
+
+    await in_slices(work, pending, tally, judge)
 
 
 async def _judge_slice(
@@ -56,14 +50,10 @@ async def _judge_slice(
     tally: Tally,
 ) -> None:
     not_before = work.not_before(sight.facts)
-    is_first_epoch = sight.facts.epoch == 1
-    if is_first_epoch and not_before == BEGINNING:
-        wanted: Sequence[Listed] = slice_
-    else:
-        heads = await _read_heads(source, slice_)
-        wanted = await _settle_by_heads(
-            work, slice_, heads, names, not_before, tally, adopts=not is_first_epoch
-        )
+    heads = await _read_heads(source, slice_)
+    wanted = await _settle_by_heads(
+        work, slice_, heads, names, not_before, tally, adopts=sight.facts.epoch > 1
+    )
     too_large = [one for one in wanted if is_too_large(one, work.max_message_size)]
     await leave_alone(work, names.key, [(listed, TOO_LARGE) for listed in too_large])
     tally.results[LedgerState.SKIPPED] += len(too_large)

@@ -14,6 +14,7 @@ from syncd.incoming.look import Sight
 from syncd.incoming.new_mail import count_copies, is_rekeyed
 from syncd.incoming.work import PollWork, Tally
 from syncd.model.mail import LedgerEntry, LedgerState
+from syncd.model.profile import BEGINNING
 from syncd.store import ledger, mailboxes
 from syncd.store.database import Transaction
 from syncd.store.ledger import EarlierEntry, LedgerKey
@@ -28,17 +29,21 @@ async def settle_epoch(work: PollWork, sight: Sight, tally: Tally) -> Sight:
         return sight
     rekeyed = is_rekeyed(sight.listing, sight.seen, facts.listed) and not work.shows_pages
     if facts.identity != work.identity or rekeyed:
-        return await _open_epoch(work, sight, LedgerState.PENDING, None)
+        return await _open_epoch(work, sight, count_copies(sight.listing), LedgerState.PENDING)
     return sight
 
 
 async def _begin(work: PollWork, sight: Sight, tally: Tally) -> Sight:
     """Enter the first listing: left alone, or waiting for its dates to be read (contract 7.1)."""
     wanted_from = work.process_email_from
+    copies = count_copies(sight.listing)
+    if wanted_from == BEGINNING:
+        # Everything is wanted: nothing here has to be told from what comes later.
+        return await _open_epoch(work, sight, {}, LedgerState.PENDING)
     if wanted_from is not None and wanted_from <= work.clock.now():
-        return await _open_epoch(work, sight, LedgerState.PENDING, None)
-    begun = await _open_epoch(work, sight, LedgerState.SKIPPED, BEFORE_DATE)
-    left_alone = sum(entry.copies for entries in begun.seen.values() for entry in entries)
+        return await _open_epoch(work, sight, copies, LedgerState.PENDING)
+    begun = await _open_epoch(work, sight, copies, LedgerState.SKIPPED)
+    left_alone = sum(copies.values())
     tally.results[LedgerState.SKIPPED] += left_alone
     if left_alone:
         address = work.record.address
@@ -50,10 +55,11 @@ async def _begin(work: PollWork, sight: Sight, tally: Tally) -> Sight:
 
 
 async def _open_epoch(
-    work: PollWork, sight: Sight, state: LedgerState, reason: str | None
+    work: PollWork, sight: Sight, copies: Mapping[str, int], state: LedgerState
 ) -> Sight:
+    """Begin an epoch with these names in it, all in one state."""
     now = work.clock.now()
-    copies = count_copies(sight.listing)
+    reason = BEFORE_DATE if state is LedgerState.SKIPPED else None
 
     async def body(tx: Transaction) -> int:
         await mailboxes.require_term(tx, work.record.id, work.record.term)

@@ -71,7 +71,6 @@ async def pull(
     tally: Tally,
     *,
     not_before: datetime | None = None,
-    is_live: bool = False,
 ) -> None:
     """Fetch messages and record them; returns when every one that came is committed.
 
@@ -81,7 +80,7 @@ async def pull(
     if not wanted:
         return
     rules = Rules(own_mark=work.own_mark, not_before=not_before)
-    intake = _Intake(work, names, tally, rules, is_live=is_live)
+    intake = _Intake(work, names, tally, rules)
     try:
         async with asyncio.TaskGroup() as tasks:
             recording = tasks.create_task(intake.record_all())
@@ -102,14 +101,11 @@ async def pull(
 class _Intake:
     """The two ends of one stream: `take_all` and `record_all`."""
 
-    def __init__(
-        self, work: PollWork, names: Names, tally: Tally, rules: Rules, *, is_live: bool
-    ) -> None:
+    def __init__(self, work: PollWork, names: Names, tally: Tally, rules: Rules) -> None:
         self._work = work
         self._names = names
         self._tally = tally
         self._rules = rules
-        self._is_live = is_live
         self._batch = Batch()
         self._began = 0.0
         self._held = 0
@@ -136,7 +132,7 @@ class _Intake:
             match job:
                 case Batch():
                     for done in await record(self._work, self._names, job):
-                        self._note(done)
+                        _count(self._tally, done, self._work.clock.now())
                     reached("incoming.committed")
                     self._release(job.octets)
                 case Piece(upload, chunks):
@@ -237,16 +233,6 @@ class _Intake:
             await leave_alone(self._work, self._names.key, [(listed, TOO_LARGE)])
             self._tally.results[LedgerState.SKIPPED] += 1
 
-    def _note(self, done: Settled) -> None:
-        tally = self._tally
-        tally.results[done.state] += 1
-        tally.octets += done.octets
-        tally.due_again(done.due_again)
-        if done.may_go:
-            tally.deletable.append(done.listed)
-        if self._is_live and done.received_at is not None:
-            tally.latencies.append(self._work.clock.now() - done.received_at)
-
     def _hold(self, octets: int) -> None:
         self._held += octets
         self._work.budget.hold(octets)
@@ -254,6 +240,17 @@ class _Intake:
     def _release(self, octets: int) -> None:
         self._held -= octets
         self._work.budget.release(octets)
+
+
+def _count(tally: Tally, done: Settled, now: datetime) -> None:
+    """Count what has become of a message."""
+    tally.results[done.state] += 1
+    tally.octets += done.octets
+    tally.due_again(done.due_again)
+    if done.may_go:
+        tally.deletable.append(done.listed)
+    if done.state is LedgerState.TAKEN:
+        tally.note_latency(done.received_at, now)
 
 
 async def _even_chunks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

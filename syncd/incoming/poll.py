@@ -5,7 +5,7 @@ dropped without QUIT: the server then has deleted nothing and marked nothing as 
 Rule 2: an unchanged mailbox costs one flight and no write.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from syncd.connections.seams import MailSource
@@ -17,9 +17,10 @@ from syncd.incoming.intake import pull
 from syncd.incoming.look import Sight, how_it_was_left, look
 from syncd.incoming.new_mail import Choice, choose_new
 from syncd.incoming.record import Names, leave_alone
+from syncd.incoming.slices import in_slices
 from syncd.incoming.work import PollWork, Tally, begin_tally
 from syncd.model.failure import Scope
-from syncd.model.mail import LedgerState
+from syncd.model.mail import LedgerState, Listed
 from syncd.model.poll import PollOutcome
 from syncd.observe.edges import reached
 
@@ -80,11 +81,16 @@ async def _take_in(
     """Record what is new: live mail first, then earlier mail, then what has no clear name."""
     names = Names(sight.key(work), sight.seen, choice.ambiguous)
     not_before = work.not_before(sight.facts)
-    tally.due_again(choice.retry_at)
-    await leave_alone(work, names.key, choice.skip)
-    tally.results[LedgerState.SKIPPED] += len(choice.skip)
     # Where a listing is only a page of the mailbox, old mail turns up as if it were new.
     live_from = not_before if work.shows_pages else None
-    await pull(work, source, choice.fetch, names, tally, not_before=live_from, is_live=True)
+
+    async def take_live(slice_: Sequence[Listed]) -> None:
+        await pull(work, source, slice_, names, tally, not_before=live_from)
+
+    tally.due_again(choice.retry_at)
+    tally.live_since = sight.facts.first_enabled_at
+    await leave_alone(work, names.key, choice.skip)
+    tally.results[LedgerState.SKIPPED] += len(choice.skip)
+    await in_slices(work, choice.fetch, tally, take_live)
     await judge_earlier(work, source, sight, choice.pending, names, tally)
     await pull(work, source, choice.fetch_dated, names, tally, not_before=not_before)

@@ -111,6 +111,8 @@ class Tally:
     deletable: list[Listed] = field(default_factory=list)
     """Stored in this session, and their copies on the server may go."""
     latencies: list[timedelta] = field(default_factory=list)
+    live_since: datetime | None = None
+    """What arrived at the server before was there already, and says nothing of our speed."""
     retry_at: datetime | None = None
     """When the first of what was refused in this session is due again."""
 
@@ -118,6 +120,13 @@ class Tally:
         """Note that something waits for another try."""
         if at is not None:
             self.retry_at = at if self.retry_at is None else min(at, self.retry_at)
+
+    def note_latency(self, received_at: datetime | None, now: datetime) -> None:
+        """Note how long a message took from its last server to the commit, if it is live mail."""
+        if received_at is None or self.live_since is None or received_at < self.live_since:
+            return
+        if len(self.latencies) < MOST_LATENCIES:
+            self.latencies.append(now - received_at)
 
     def elapsed(self) -> timedelta:
         """Return how long the poll has taken so far."""
@@ -144,7 +153,7 @@ class Tally:
             remark=self.remark,
             memory=memory,
             failure=failure,
-            latencies=tuple(self.latencies[:MOST_LATENCIES]),
+            latencies=tuple(self.latencies),
         )
 
 

@@ -34,7 +34,7 @@ class MailboxFacts:
     identity: str | None
     first_enabled_at: datetime | None
     listed: int
-    """How many messages the maildrop held when it was last left, in this epoch."""
+    """How many messages the maildrop held when it was last left with all of them judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,19 @@
 """A poll from connect to quit, against the sandbox server and a real store."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from syncd.connections.seams import Fetched, Head, MailSource
+from syncd.model.mail import Listed
 from syncd.model.profile import BEGINNING
+from syncd.sandbox.misbehaviour import Drop, Instead, Misbehaviour
 from syncd.sandbox.witness import Service
 from syncd.store import listings
-from tests.support.incoming import NOON, Inbox, dated, inbox_open
+from tests.support.incoming import NOON, HandClock, Inbox, dated, inbox_open
 from tests.support.sandbox import letter
 
 
@@ -201,6 +205,110 @@ async def test_until_a_date_in_the_future_has_come_everything_is_skipped(inbox: 
     inbox.receive(letter("third"))
     assert (await inbox.poll(timedelta(hours=1))).taken == 1
     assert inbox.stored() == [letter("third")]
+
+
+class SlowSource:
+    """A real source whose every TOP and RETR takes its time on the test's clock."""
+
+    def __init__(self, source: MailSource, clock: HandClock, each: timedelta) -> None:
+        self._source = source
+        self._clock = clock
+        self._each = each
+
+    def __getattr__(self, name: str) -> Any:  # whatever a source can do besides
+        return getattr(self._source, name)
+
+    async def heads(self, wanted: Sequence[Listed]) -> AsyncIterator[list[Head]]:
+        """Read heads, slowly."""
+        async for heads in self._source.heads(wanted):
+            self._clock.forward(self._each * len(heads))
+            yield heads
+
+    async def fetch(self, wanted: Sequence[Listed]) -> AsyncIterator[list[Fetched]]:
+        """Fetch, slowly."""
+        async for fetched in self._source.fetch(wanted):
+            self._clock.forward(self._each * len(fetched))
+            yield fetched
+
+
+def slow_down(inbox: Inbox, each: timedelta) -> None:
+    """Let every message take its time."""
+    inbox.wrap = lambda source: SlowSource(source, inbox.clock, each)
+
+
+async def test_row_79_a_backlog_is_read_in_slices_that_end_with_the_interval(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syncd.incoming.slices.FIRST_SLICE", 10)
+    inbox.wish_of_profile(process_email_from=NOON - timedelta(days=30))
+    letters = [dated(f"number {n}", NOON - timedelta(days=60 - n)) for n in range(60)]
+    inbox.receive(*letters)
+    slow_down(inbox, timedelta(seconds=5))  # 10 and 20 messages: 5 minutes are over
+    outcome = await inbox.poll()
+    assert (outcome.failure, outcome.more) == (None, True)
+    assert outcome.taken + outcome.skipped == 30
+    assert inbox.stored() == [*letters[50:], *letters[30:50]]
+    live = dated("live", inbox.clock.now())
+    inbox.receive(live)
+    words(inbox)
+    outcome = await inbox.poll()
+    assert (outcome.failure, outcome.more) == (None, False)
+    assert (outcome.taken, outcome.skipped) == (1, 30)
+    said = words(inbox)
+    assert said.index("RETR") < said.index("TOP"), "live mail goes first"
+    assert inbox.stored()[-1] == live
+    assert list(outcome.latencies) == [timedelta(minutes=5, seconds=5)]
+    assert (await inbox.poll()).taken == 0
+    assert words(inbox)[-3:] == ["STAT", "UIDL", "QUIT"]
+
+
+async def test_row_79_everything_at_once_is_also_taken_in_slices_newest_first(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syncd.incoming.slices.FIRST_SLICE", 10)
+    letters = [letter(f"number {n}") for n in range(40)]
+    inbox.receive(*letters)
+    slow_down(inbox, timedelta(seconds=31))
+    outcome = await inbox.poll()
+    assert (outcome.taken, outcome.more) == (10, True)
+    assert inbox.stored() == letters[30:]
+    inbox.receive(letter("live"))
+    outcome = await inbox.poll()
+    assert (outcome.taken, outcome.more) == (10, True)
+    assert inbox.stored()[-1] == letter("live")
+    while outcome.more:
+        outcome = await inbox.poll()
+    assert sorted(inbox.stored()) == sorted([*letters, letter("live")])
+
+
+async def test_a_backlog_that_breaks_off_goes_on_where_it_was(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syncd.incoming.slices.FIRST_SLICE", 4)
+    inbox.wish_of_profile(process_email_from=NOON - timedelta(days=30))
+    letters = [dated(f"number {n}", NOON - timedelta(days=2)) for n in range(12)]
+    inbox.receive(*letters)
+    assert inbox.sandbox is not None
+    inbox.sandbox.misbehave(Misbehaviour(on="TOP", act=Drop(), argument="6"))
+    outcome = await inbox.poll()
+    assert outcome.failure is not None
+    assert outcome.taken == 4
+    inbox.sandbox.behave()
+    assert (await inbox.poll()).taken == 8
+    assert sorted(inbox.stored()) == sorted(letters)
+
+
+async def test_a_message_whose_top_is_refused_is_judged_by_its_own_headers(
+    inbox: Inbox,
+) -> None:
+    assert inbox.sandbox is not None
+    inbox.sandbox.misbehave(Misbehaviour(on="TOP", act=Instead("-ERR not today")))
+    inbox.wish_of_profile(process_email_from=NOON - timedelta(days=30))
+    inbox.receive(dated("old", NOON - timedelta(days=31)), dated("new", NOON))
+    outcome = await inbox.poll()
+    assert (outcome.taken, outcome.skipped) == (1, 1)
+    assert inbox.stored() == [dated("new", NOON)]
+    assert (await inbox.poll()).taken == 0
 
 
 # ---------------------------------------------------------------- deleting

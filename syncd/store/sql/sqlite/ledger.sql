@@ -1,9 +1,11 @@
 -- The ledger: every server message ever seen, by mailbox, epoch, UIDL (and content hash).
 
 -- name: ledger_facts
--- What a poll must know of its mailbox besides its entries; `listing` of this epoch only.
+-- What a poll must know of its mailbox besides its entries. A listing that was not judged
+-- whole says nothing of how many messages are known.
 SELECT m.epoch, m.epoch_identity, m.first_enabled_at, l.count AS listed
-    FROM mailbox m LEFT JOIN listing l ON l.mailbox_id = m.id AND l.epoch = m.epoch
+    FROM mailbox m
+    LEFT JOIN listing l ON l.mailbox_id = m.id AND l.epoch = m.epoch AND l.whole = 1
     WHERE m.id = :mailbox_id;
 
 -- name: ledger_seen

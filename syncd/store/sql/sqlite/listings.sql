@@ -16,5 +16,5 @@ INSERT INTO listing (mailbox_id, epoch, count, octets, last_uid, full_at, whole,
         retry_at = excluded.retry_at;
 
 -- name: doubt_listing
--- The next poll lists everything; what the maildrop held stays known to the re-key guard.
+-- The next poll lists everything.
 UPDATE listing SET whole = 0 WHERE mailbox_id = :mailbox_id;
