@@ -73,7 +73,7 @@ class Daemon:
             process = await self._start(fuse)
             killed_by_us = not await self._ends_by_itself(process)
             status = await process.wait()
-            if status != -signal.SIGKILL:
+            if status != -signal.SIGKILL or not (killed_by_us or fuse):
                 self._fail(f"ended with status {status}")
                 return
             self.killed += 1
