@@ -126,8 +126,10 @@ async def open_pop3(
         await _greet(conversation)
         if endpoint.security is Security.STARTTLS:
             await _start_tls(conversation)
-        await _learn_capabilities(conversation, memory)
+        asked = await _learn_capabilities(conversation, memory)
         await _log_in(conversation, login)
+        if asked:
+            await _learn_more(conversation, memory)
     except BaseException as exc:
         conversation.abort()
         if not isinstance(exc, LoginRefused):
@@ -162,15 +164,34 @@ async def _start_tls(conversation: Conversation) -> None:
     conversation.session.tls_started()
 
 
-async def _learn_capabilities(conversation: Conversation, memory: CapabilityMemory) -> None:
+async def _learn_capabilities(conversation: Conversation, memory: CapabilityMemory) -> bool:
+    """Know what the server can do; tell whether it had to be asked."""
     known = memory.recall(conversation.endpoint)
-    if known is None:
-        (event,) = await conversation.answers(Phase.CAPABILITIES, everything(Verb.CAPA))
-        # -ERR: a server from before RFC 2449. That, too, is worth remembering.
-        known = conversation.session.capabilities if isinstance(event, Listing) else None
-        known = known or Capabilities({})
-        memory.note(conversation.endpoint, known)
+    if known is not None:
+        conversation.session.capabilities = known
+        return False
+    # -ERR: a server from before RFC 2449. That, too, is worth remembering.
+    known = await _ask_capabilities(conversation) or Capabilities({})
     conversation.session.capabilities = known
+    memory.note(conversation.endpoint, known)
+    return True
+
+
+async def _learn_more(conversation: Conversation, memory: CapabilityMemory) -> None:
+    """Ask again after the login: some servers pipeline only from there (RFC 2449, 5)."""
+    before = conversation.session.capabilities
+    if before is None or not before.tags or "PIPELINING" in before:
+        return
+    after = await _ask_capabilities(conversation)
+    if after is not None:
+        known = Capabilities({**after.tags, **before.tags})
+        conversation.session.capabilities = known
+        memory.note(conversation.endpoint, known)
+
+
+async def _ask_capabilities(conversation: Conversation) -> Capabilities | None:
+    (event,) = await conversation.answers(Phase.CAPABILITIES, everything(Verb.CAPA))
+    return conversation.session.capabilities if isinstance(event, Listing) else None
 
 
 async def _log_in(conversation: Conversation, login: UnlockedLogin) -> None:
