@@ -26,6 +26,7 @@ from syncd.incoming.record import (
     leave_alone,
     record,
     stage,
+    verdict_of,
 )
 from syncd.incoming.work import PollWork, Tally
 from syncd.model.mail import CHUNK_OCTETS, LedgerState, Listed
@@ -162,14 +163,9 @@ class _Intake:
 
     def _judge(self, listed: Listed, body: bytes) -> Arrived:
         headers = parse_headers(body)
-        return Arrived(
-            listed,
-            sha256(body).digest(),
-            len(body),
-            headers,
-            admit(headers, self._rules),
-            body,
-        )
+        state, reason = verdict_of(admit(headers, self._rules))
+        proof = sha256(body).digest()
+        return Arrived(listed, proof, len(body), headers, state, reason, body)
 
     def _gather(self, one: Arrived) -> None:
         if not self._batch.arrived:
@@ -211,8 +207,10 @@ class _Intake:
         if gathered:
             await self._jobs.put(Piece(upload, gathered))
         headers = parse_headers(beginning)
-        admission = admit(headers, self._rules)
-        self._gather(Arrived(listed, proof.digest(), octets, headers, admission, upload=upload))
+        state, reason = verdict_of(admit(headers, self._rules))
+        self._gather(
+            Arrived(listed, proof.digest(), octets, headers, state, reason, upload=upload)
+        )
 
     def _too_large(self, octets: int) -> LimitExceeded:
         words = f"a message of more than {self._work.max_message_size} octets ({octets} so far)"

@@ -62,11 +62,11 @@ class Arrived:
     sha256: bytes
     octets: int
     headers: Headers
-    admission: Admission
+    state: IncomingState | None
+    """What it becomes; None: nothing, it is left on the server."""
+    reason: str | None
     body: bytes = b""
     upload: Upload | None = None
-    trouble: str | None = None
-    """Why it is put aside instead of being taken."""
 
 
 @dataclass(slots=True)
@@ -90,9 +90,9 @@ class Names:
     """Ambiguous names whose earlier entries this poll has already dropped."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settled:
-    """What became of one message of a batch."""
+    """What became of one message of a batch. Not frozen: one is made for every message."""
 
     listed: Listed
     state: LedgerState
@@ -101,6 +101,17 @@ class Settled:
     """The server's copy may be deleted."""
     received_at: datetime | None = None
     due_again: datetime | None = None
+
+
+def verdict_of(admission: Admission) -> tuple[IncomingState | None, str | None]:
+    """Return what a message becomes by its admission, and why."""
+    match admission:
+        case Admit():
+            return IncomingState.RECEIVED, None
+        case Filter(reason):
+            return IncomingState.FILTERED, reason
+        case Skip(reason):
+            return None, reason
 
 
 async def record(work: PollWork, names: Names, batch: Batch) -> list[Settled]:
@@ -113,7 +124,7 @@ async def record(work: PollWork, names: Names, batch: Batch) -> list[Settled]:
         singles = _one_by_one(batch)
         if len(singles) > 1:
             return [done for one in singles for done in await record(work, names, one)]
-        if not batch.arrived or batch.arrived[0].trouble is not None:
+        if not batch.arrived or batch.arrived[0].state is IncomingState.QUARANTINED:
             raise
         return await _write(work, names, _put_aside(batch.arrived[0], exc))
 
@@ -185,7 +196,7 @@ async def _write_batch(
     reached("incoming.recording")
     await mailboxes.require_term(tx, work.record.id, work.record.term)
     await ledger.forget_names(tx, names.key, _ambiguous(names, batch) - names.entered_anew)
-    hashes = [one.sha256 for one in batch.arrived if not isinstance(one.admission, Skip)]
+    hashes = [one.sha256 for one in batch.arrived if one.state is not None]
     known = await messages.with_content(tx, work.record.id, hashes)
     fresh = _fresh(batch.arrived, known)
     stored = await _store(tx, work, fresh, now)
@@ -193,37 +204,63 @@ async def _write_batch(
     judged: list[Judged] = []
     settled: list[Settled] = []
     for one in batch.arrived:
-        content = stored.get(one.sha256) or known.get(one.sha256)
         is_first = fresh.get(one.sha256) is one
         if one.upload is not None and not is_first:
             await bodies.discard(tx, _body_of(one.upload))
         uid = one.listed.uid or BY_CONTENT + one.sha256.hex()
         if uid in entered:
             continue  # a message without any name, fetched only to see that it is known
-        state = _state_of(one, is_first=is_first)
-        is_ambiguous = uid in names.ambiguous
-        may_go = (
-            work.deletes
-            and content is not None
-            and content.state is IncomingState.RECEIVED
-            and (is_first or not is_ambiguous)
-        )
-        judged.append(
-            Judged(
-                uid=uid,
-                digest=one.sha256 if is_ambiguous else b"",
-                state=state,
-                reason=_reason_of(one),
-                message_id=content.message_id if content else None,
-                header_digest=one.headers.digest,
-                delete_pending=may_go,
-                is_further_copy=is_ambiguous,
+        content = stored.get(one.sha256) or known.get(one.sha256)
+        entry = _judge(one, uid, content, work, names, is_first=is_first)
+        judged.append(entry)
+        settled.append(
+            Settled(
+                one.listed,
+                entry.state,
+                one.octets,
+                entry.delete_pending,
+                one.headers.received_at,
             )
         )
-        settled.append(Settled(one.listed, state, one.octets, may_go, one.headers.received_at))
     await ledger.judge(tx, names.key, judged, now)
     settled += await _write_refused(tx, work, names, batch.refused, now)
     return settled
+
+
+def _judge(
+    one: Arrived,
+    uid: str,
+    content: KnownContent | None,
+    work: PollWork,
+    names: Names,
+    *,
+    is_first: bool,
+) -> Judged:
+    """Write the ledger entry of a message; `content` is the stored message with its bytes."""
+    is_ambiguous = uid in names.ambiguous
+    digest = one.sha256 if is_ambiguous else b""
+    if one.state is None or content is None:
+        return Judged(
+            uid=uid,
+            digest=digest,
+            state=LedgerState.SKIPPED,
+            reason=one.reason,
+            header_digest=one.headers.digest,
+            is_further_copy=is_ambiguous,
+        )
+    return Judged(
+        uid=uid,
+        digest=digest,
+        state=_LEDGER_STATES[one.state] if is_first else LedgerState.DUPLICATE,
+        reason=one.reason,
+        message_id=content.message_id,
+        header_digest=one.headers.digest,
+        # Under an ambiguous name an older message may be meant, taken before the setting.
+        delete_pending=work.deletes
+        and content.state is IncomingState.RECEIVED
+        and (is_first or not is_ambiguous),
+        is_further_copy=is_ambiguous,
+    )
 
 
 def _fresh(
@@ -232,7 +269,7 @@ def _fresh(
     """Choose what becomes a message: the first of each content that is not known yet."""
     fresh: dict[bytes, Arrived] = {}
     for one in arrived:
-        if one.sha256 not in known and not isinstance(one.admission, Skip):
+        if one.state is not None and one.sha256 not in known:
             fresh.setdefault(one.sha256, one)
     return fresh
 
@@ -257,8 +294,8 @@ async def _store(
         new.append(
             NewMessage(
                 id=MessageId(n),
-                state=_message_state(one),
-                reason=_reason_of(one),
+                state=one.state or IncomingState.RECEIVED,
+                reason=one.reason,
                 octets=one.octets,
                 sha256=one.sha256,
                 body_id=body_id,
@@ -346,7 +383,8 @@ def _one_by_one(batch: Batch) -> list[Batch]:
 def _put_aside(one: Arrived, error: Exception) -> Batch:
     """Keep the bytes of a message that the store would not take, and nothing read from them."""
     trouble = one_line(f"{type(error).__name__}: {error}")
-    return Batch(arrived=[replace(one, headers=Headers(), trouble=trouble)])
+    aside = replace(one, headers=Headers(), state=IncomingState.QUARANTINED, reason=trouble)
+    return Batch(arrived=[aside])
 
 
 def _body_of(upload: Upload) -> BodyId:
@@ -354,35 +392,11 @@ def _body_of(upload: Upload) -> BodyId:
     return upload.body_id
 
 
-def _message_state(one: Arrived) -> IncomingState:
-    if one.trouble is not None:
-        return IncomingState.QUARANTINED
-    return (
-        IncomingState.FILTERED if isinstance(one.admission, Filter) else IncomingState.RECEIVED
-    )
-
-
 _LEDGER_STATES = {
     IncomingState.RECEIVED: LedgerState.TAKEN,
     IncomingState.FILTERED: LedgerState.FILTERED,
     IncomingState.QUARANTINED: LedgerState.QUARANTINED,
 }
-
-
-def _state_of(one: Arrived, *, is_first: bool) -> LedgerState:
-    if isinstance(one.admission, Skip):
-        return LedgerState.SKIPPED
-    return _LEDGER_STATES[_message_state(one)] if is_first else LedgerState.DUPLICATE
-
-
-def _reason_of(one: Arrived) -> str | None:
-    if one.trouble is not None:
-        return one.trouble
-    match one.admission:
-        case Admit():
-            return None
-        case Filter(reason) | Skip(reason):
-            return reason
 
 
 _EVENT_TYPES = {

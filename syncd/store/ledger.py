@@ -37,9 +37,9 @@ class MailboxFacts:
     """How many messages the maildrop held when it was last left with all of them judged."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Judged:
-    """The judgement on one fetched message."""
+    """The judgement on one fetched message. Not frozen: one is made for every message."""
 
     uid: str
     digest: bytes
