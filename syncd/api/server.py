@@ -17,10 +17,14 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from syncd.errors import StoreRefused
+from syncd.errors import SyncdError
 
 SOCKET_MODE = 0o660
 _UCRED = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
+
+
+class SocketUnusable(SyncdError):
+    """The local socket cannot be had."""
 
 
 class _LocalProtocol(H11Protocol):
@@ -71,6 +75,15 @@ class LocalServer:
 
     def open(self) -> None:
         """Bind the socket: 0660 from the first moment, never over a living daemon's."""
+        try:
+            self._bind()
+        except OSError as error:
+            raise SocketUnusable(
+                f"{self._path}: cannot listen here: {error.strerror or error}; name another "
+                "place under http.socket, or give this user the folder"
+            ) from error
+
+    def _bind(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         refuse_living(self._path)
         self._path.unlink(missing_ok=True)
@@ -96,7 +109,7 @@ class LocalServer:
 
 
 def refuse_living(path: Path) -> None:
-    """Raise StoreRefused when another daemon answers on this socket."""
+    """Raise SocketUnusable when another daemon answers on this socket."""
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     probe.settimeout(1)
     try:
@@ -105,4 +118,4 @@ def refuse_living(path: Path) -> None:
         return
     finally:
         probe.close()
-    raise StoreRefused(f"{path}: another syncd answers on this socket; stop it first")
+    raise SocketUnusable(f"{path}: another syncd answers on this socket; stop it first")

@@ -22,7 +22,9 @@ async def open_daemon(
 ) -> AsyncIterator["Daemon"]:
     """Open everything that `syncd run` runs."""
     async with open_parts(settings, environ) as parts:
-        yield Daemon(parts)
+        daemon = Daemon(parts)
+        daemon.listen()
+        yield daemon
 
 
 class Daemon:
@@ -37,9 +39,12 @@ class Daemon:
         self._janitor = Janitor(parts.db, parts.clock)
         self._server = LocalServer(build_app(self, version("syncd")), parts.plan.socket)
 
+    def listen(self) -> None:
+        """Take the local socket; raises SocketUnusable before anything has begun."""
+        self._server.open()
+
     async def work(self) -> None:
         """Poll, send and serve until `stop`, then return when what was begun has ended."""
-        self._server.open()
         await self.poller.plan_all()
         await self.dispatcher.plan_all()
         async with asyncio.TaskGroup() as tasks:
