@@ -18,14 +18,13 @@ from syncd.errors import (
     ServerError,
 )
 from syncd.model.profile import Endpoint
+from syncd.protocols.pop3_commands import Command, State
 from syncd.protocols.pop3_session import (
     Challenged,
     Chunk,
-    Command,
     Event,
     Pop3Session,
     Refused,
-    State,
     Violated,
 )
 

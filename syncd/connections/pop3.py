@@ -3,8 +3,6 @@
 RFC 1939 (POP3), 2449 (CAPA, pipelining), 2595 (STLS), 5034 (AUTH), 6856 (UTF8).
 """
 
-import base64
-import binascii
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,23 +10,27 @@ from datetime import timedelta
 from syncd.clock import Clock
 from syncd.connections.budget import ByteBudget
 from syncd.connections.conversation import Conversation
+from syncd.connections.pop3_login import log_in, refuse_unspeakable
 from syncd.connections.seams import Fetched, Glance, Head, UnlockedLogin
 from syncd.connections.stream import Patience
 from syncd.errors import (
     LimitExceeded,
     LoginRefused,
-    MechanismNotOffered,
     Phase,
-    PlaintextLoginForbidden,
     ServerError,
     TlsNotOffered,
 )
-from syncd.errors import Refused as RefusedByUs
 from syncd.model.mail import Listed, MaildropStatus
-from syncd.model.profile import Authentication, Endpoint, Security
+from syncd.model.profile import Endpoint, Security
 from syncd.observe.edges import reached
-from syncd.protocols import sasl
-from syncd.protocols.pop3_login import LoginFacts, NotOffered, Readable, choose_way
+from syncd.protocols.pop3_commands import (
+    Verb,
+    about,
+    everything,
+    retrieve,
+    single,
+    top,
+)
 from syncd.protocols.pop3_replies import (
     Capabilities,
     pair,
@@ -40,7 +42,6 @@ from syncd.protocols.pop3_replies import (
 )
 from syncd.protocols.pop3_session import (
     Accepted,
-    Challenged,
     Chunk,
     Ended,
     Event,
@@ -49,17 +50,8 @@ from syncd.protocols.pop3_session import (
     Pop3Session,
     Refused,
     SessionLimits,
-    Verb,
-    about,
-    everything,
-    prelude,
-    retrieve,
-    single,
-    top,
 )
 
-LONGEST_COMMAND = 255
-"""Octets of a command line, CRLF included (RFC 2449, 4): a longer proof waits for `+`."""
 MEMORY_SECONDS = 3600.0
 """So long a server's capabilities are believed without asking again."""
 
@@ -118,7 +110,7 @@ async def open_pop3(
 
     `memory` is shared by all sessions of the process. Raises the errors of `syncd.errors`, none other; nothing stays open then.
     """
-    _refuse_unspeakable(login)
+    refuse_unspeakable(login)
     session = Pop3Session(SessionLimits(message_octets=limits.max_message_size))
     conversation = Conversation(endpoint, session, budget)
     try:
@@ -127,7 +119,7 @@ async def open_pop3(
         if endpoint.security is Security.STARTTLS:
             await _start_tls(conversation)
         asked = await _learn_capabilities(conversation, memory)
-        await _log_in(conversation, login)
+        await log_in(conversation, login)
         if asked:
             await _learn_more(conversation, memory)
     except BaseException as exc:
@@ -136,17 +128,6 @@ async def open_pop3(
             memory.forget(endpoint)
         raise
     return Pop3Source(conversation, memory)
-
-
-def _refuse_unspeakable(login: UnlockedLogin) -> None:
-    said = {
-        "username": login.username,
-        "password": login.password.reveal(),
-        "authorize_as": login.authorize_as or "",
-    }
-    for name, text in said.items():
-        if sasl.unspeakable(text):
-            raise RefusedByUs(name, "holds a CR, LF or NUL, which POP3 cannot carry")
 
 
 async def _greet(conversation: Conversation) -> None:
@@ -192,124 +173,6 @@ async def _learn_more(conversation: Conversation, memory: CapabilityMemory) -> N
 async def _ask_capabilities(conversation: Conversation) -> Capabilities | None:
     (event,) = await conversation.answers(Phase.CAPABILITIES, everything(Verb.CAPA))
     return conversation.session.capabilities if isinstance(event, Listing) else None
-
-
-async def _log_in(conversation: Conversation, login: UnlockedLogin) -> None:
-    """Prove who we are, with one mechanism, once."""
-    conversation.begin(Phase.LOGIN)
-    match _choose_way(conversation, login):
-        case Authentication.APOP:
-            event = await _apop(conversation, login)
-        case Authentication.PLAIN | Authentication.LOGIN | Authentication.CRAM_MD5 as way:
-            event = await _authenticate(conversation, login, way)
-        case _:
-            event = await _user_pass(conversation, login)
-    if isinstance(event, Refused):
-        words = _without_secrets(event.words, login)
-        raise LoginRefused(conversation.endpoint.place, words, response_code=event.code)
-
-
-def _choose_way(conversation: Conversation, login: UnlockedLogin) -> Authentication:
-    endpoint, session = conversation.endpoint, conversation.session
-    way = choose_way(
-        LoginFacts(
-            asked=endpoint.authentication,
-            encrypted=endpoint.security is not Security.NONE,
-            allow_plaintext=endpoint.allow_plaintext_login,
-            has_timestamp=session.timestamp is not None,
-            for_other=login.authorize_as is not None,
-            capabilities=session.capabilities,
-        )
-    )
-    if isinstance(way, Readable):
-        raise PlaintextLoginForbidden(endpoint.place, Phase.LOGIN, way.why)
-    if isinstance(way, NotOffered):
-        raise MechanismNotOffered(endpoint.place, Phase.LOGIN, way.why)
-    return way
-
-
-async def _user_pass(conversation: Conversation, login: UnlockedLogin) -> Event:
-    await _speak_utf8(conversation, login)
-    # One after the other, even where pipelining is offered: servers answer the two in two
-    # small packets, and Nagle's algorithm holds the second back for our delayed ACK, 40 ms.
-    conversation.begin(Phase.LOGIN)
-    conversation.ask(
-        [prelude(Verb.USER, login.username), single(Verb.PASS, login.password.reveal())]
-    )
-    return await conversation.next_event()
-
-
-async def _speak_utf8(conversation: Conversation, login: UnlockedLogin) -> None:
-    """Ask for RFC 6856's UTF8 mode, where a name or password cannot be said without it."""
-    capabilities = conversation.session.capabilities
-    is_ascii = login.username.isascii() and login.password.reveal().isascii()
-    if not is_ascii and capabilities is not None and "UTF8" in capabilities:
-        await conversation.answers(Phase.LOGIN, single(Verb.UTF8))
-
-
-async def _apop(conversation: Conversation, login: UnlockedLogin) -> Event:
-    timestamp = conversation.session.timestamp or ""
-    digest = sasl.apop_digest(timestamp, login.password.reveal())
-    command = single(Verb.APOP, login.username, digest)
-    (event,) = await conversation.answers(Phase.LOGIN, command)
-    return event
-
-
-async def _authenticate(
-    conversation: Conversation, login: UnlockedLogin, way: Authentication
-) -> Event:
-    """AUTH (RFC 5034): the proof in base64, at once where it fits the line."""
-    mechanism = _proof(login, way)
-    first = next(mechanism)
-    command = single(Verb.AUTH, way.upper())
-    if first is not None:
-        at_once = single(Verb.AUTH, way.upper(), _in_base64(first))
-        if len(at_once.line) <= LONGEST_COMMAND:
-            command, first = at_once, None
-    (event,) = await conversation.answers(Phase.LOGIN, command)
-    while isinstance(event, Challenged):
-        if first is None:
-            first = _next_response(conversation, mechanism, event)
-        conversation.respond(_in_base64(first).encode())
-        first = None
-        event = await conversation.next_event()
-    return event
-
-
-def _proof(login: UnlockedLogin, way: Authentication) -> sasl.Mechanism:
-    password = login.password.reveal()
-    match way:
-        case Authentication.PLAIN:
-            return sasl.plain(login.username, password, login.authorize_as)
-        case Authentication.LOGIN:
-            return sasl.login(login.username, password)
-        case _:
-            return sasl.cram_md5(login.username, password)
-
-
-def _next_response(
-    conversation: Conversation, mechanism: sasl.Mechanism, event: Challenged
-) -> bytes:
-    try:
-        challenge = base64.b64decode(event.challenge.strip(), validate=True)
-        return mechanism.send(challenge) or b""
-    except binascii.Error:
-        raise conversation.unexpected("a challenge that is not base64") from None
-    except StopIteration:
-        raise conversation.unexpected("a challenge too many") from None
-
-
-def _in_base64(response: bytes) -> str:
-    return base64.b64encode(response).decode("ascii")
-
-
-def _without_secrets(words: str, login: UnlockedLogin) -> str:
-    """Blank out the password, should the server repeat it: words get logged."""
-    password = login.password.reveal()
-    in_base64 = _in_base64(password.encode())
-    for secret in (password, in_base64):
-        words = words.replace(secret, "***") if secret else words
-    return words
 
 
 class Pop3Source:

@@ -11,13 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.model.mail import CHUNK_OCTETS
+from syncd.protocols.pop3_commands import (
+    TRANSITIONS,
+    Command,
+    State,
+    Verb,
+    about,
+    everything,
+    prelude,
+    retrieve,
+    single,
+    top,
+)
 from syncd.protocols.pop3_replies import Capabilities
 from syncd.protocols.pop3_session import (
-    TRANSITIONS,
     Accepted,
     Challenged,
     Chunk,
-    Command,
     Ended,
     Event,
     Greeted,
@@ -27,15 +37,7 @@ from syncd.protocols.pop3_session import (
     Pop3Session,
     Refused,
     SessionLimits,
-    State,
-    Verb,
     Violated,
-    about,
-    everything,
-    prelude,
-    retrieve,
-    single,
-    top,
 )
 
 SMALL = SessionLimits(message_octets=60, listing_octets=60, listing_lines=5, header_octets=12)
