@@ -49,7 +49,8 @@ async def _begin(work: PollWork, sight: Sight, tally: Tally) -> Sight:
         address = work.record.address
         tally.remark = (
             f"{left_alone} messages were in the mailbox before it was enabled and are left "
-            f"alone; `syncd mailbox reset {address} --from DATE` would take them."
+            f"alone (`syncd mailbox reset {address} --from DATE`, in a later version, "
+            "will take them)."
         )
     return begun
 

@@ -72,7 +72,7 @@ MEANINGS: Mapping[type[SyncdError], Meaning] = {
         TRANSIENT,
         Scope.SERVER,
         "No connection came about: the server is down, the port is wrong, or a firewall is between.",
-        "Check server and port of the profile; `syncd diagnose` shows where it ends.",
+        "Check server and port of the profile, and the firewall; then `syncd mailbox poll ADDRESS`.",
     ),
     TlsNotOffered: Meaning(
         "starttls_not_offered",
@@ -259,6 +259,6 @@ TLS_MEANINGS: Mapping[TlsFailure, Meaning] = {
         TRANSIENT,
         Scope.SERVER,
         "The TLS handshake failed.",
-        "If it stays: `syncd diagnose` shows why.",
+        "If it stays, show these words to the operator of the server.",
     ),
 }
