@@ -36,6 +36,7 @@ SETTLE_BOUND = 120.0
 """Settling takes a poll of every mailbox and the retry of unknown outcomes; what has not come
 to rest by then never will."""
 LOOK_EVERY = 0.3
+START_BOUND = 60.0
 LONGEST_SOCKET = 100
 """Octets of a Unix socket's path: Linux takes 107."""
 
@@ -115,13 +116,15 @@ class Demo:
         self._ledger = Ledger()
         self._sandbox = Sandbox(witness=self._ledger)
         self._config = place.directory / "syncd.yaml"
-        self._application = Application(place.socket, self._ledger, self._dice, clock)
         self._daemon = Daemon(
             self._config,
             place.directory / "syncd.log",
             Kills(wishes.kill_every, self._dice),
             clock,
             self._curtain,
+        )
+        self._application = Application(
+            place.socket, self._ledger, self._dice, clock, self._daemon.answering
         )
         self._screen = Screen(
             self._ledger,
@@ -187,6 +190,8 @@ class Demo:
                 parts.create_task(player.run())
                 for player in (self._daemon, self._application, self._screen)
             ]
+            self._screen.act = "the daemon starts"
+            await self._until_it_answers()
             self._screen.act = "mail flows"
             await self._let_mail_flow()
             self._screen.act = "settling"
@@ -195,6 +200,14 @@ class Demo:
             await self._settle()
             for player in players:
                 player.cancel()
+
+    async def _until_it_answers(self) -> None:
+        """Begin only when the daemon is up: `seconds` are seconds of mail, not of starting."""
+        bound = self._clock.monotonic() + START_BOUND
+        while not (self._daemon.answering.is_set() or self._curtain.is_set()):
+            await self._pause(LOOK_EVERY)
+            if self._clock.monotonic() > bound:
+                return  # the books will tell
 
     async def _let_mail_flow(self) -> None:
         seconds = self._wishes.seconds

@@ -75,8 +75,16 @@ async def ask(
 class Application:
     """Reads and answers; all it remembers is how far it has read and what it has in hand."""
 
-    def __init__(self, socket_path: Path, ledger: Ledger, dice: Random, clock: Clock) -> None:
+    def __init__(
+        self,
+        socket_path: Path,
+        ledger: Ledger,
+        dice: Random,
+        clock: Clock,
+        answered: asyncio.Event,
+    ) -> None:
         self._socket = socket_path
+        self._answered = answered
         self._ledger = ledger
         self._dice = dice
         self._clock = clock
@@ -102,6 +110,7 @@ class Application:
                 await self.read()
                 await self.hand_over()
                 await self.look_around()
+                self._answered.set()
             except DaemonAway:
                 await self._clock.sleep(TRY_AGAIN_AFTER)
             else:

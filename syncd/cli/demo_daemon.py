@@ -20,6 +20,7 @@ UNKNOWN_WAIT = 5
 """Seconds after which an unknown outcome is tried again: 600 in earnest (RFC 5321 4.5.3.2.6),
 too long to watch."""
 PAUSE_AFTER_A_CRASH = 0.2
+LOOK_EVERY = 0.1
 STOP_SECONDS = 30
 LAST_LINES = 10
 
@@ -58,6 +59,8 @@ class Daemon:
         self.killed_at_edges = 0
         self.starts = 0
         self._may_kill = True
+        self.answering = asyncio.Event()
+        """Set by the application when this life has answered it."""
         self._ended = ended
         self.failure: str | None = None
         """Set, together with the event, when it ends and nobody has killed it."""
@@ -69,8 +72,14 @@ class Daemon:
     async def run(self) -> None:
         """Keep it running until cancelled, or until it ends by itself: then `failure` says so."""
         while True:
+            # On a slow machine a life may be over before it has answered anybody: the next
+            # one is let live until it has, or nothing would ever move.
+            cut_short = self.starts > 0 and not self.answering.is_set()
+            self.answering.clear()
             fuse = self._kills.next_fuse() if self._may_kill else {}
             process = await self._start(fuse)
+            if cut_short:
+                await self._until_answering(process)
             killed_by_us = not await self._ends_by_itself(process)
             status = await process.wait()
             if status != -signal.SIGKILL or not (killed_by_us or fuse):
@@ -95,6 +104,10 @@ class Daemon:
                 start_new_session=True,
             )
         return self._process
+
+    async def _until_answering(self, process: asyncio.subprocess.Process) -> None:
+        while process.returncode is None and not self.answering.is_set():
+            await self._clock.sleep(LOOK_EVERY)
 
     async def _ends_by_itself(self, process: asyncio.subprocess.Process) -> bool:
         """Wait for its end; once its time is up, kill it, unless it is to be spared."""
