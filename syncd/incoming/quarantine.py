@@ -10,7 +10,7 @@ from functools import partial
 from hashlib import sha256
 
 from syncd.clock import Clock
-from syncd.errors import Refused
+from syncd.errors import NotFound
 from syncd.incoming.admit import ADMITTED, Filter, Rules, admit
 from syncd.incoming.headers import parse_headers
 from syncd.model.mail import IncomingState, LedgerState, MessageId
@@ -77,7 +77,7 @@ async def replay(db: Database, clock: Clock, quarantine_id: str) -> MailboxId:
     """Judge a stored message again, or let the next poll fetch a refused one.
 
     Returns the mailbox, whose remembered listing must be forgotten and which may be polled.
-    Raises Refused when nothing of this id is quarantined.
+    Raises NotFound when nothing of this id is quarantined.
     """
     item = await db.read(partial(_find, quarantine_id=quarantine_id))
     now = clock.now()
@@ -107,7 +107,7 @@ async def _find(reader: Reader, *, quarantine_id: str) -> MessageRecord | Quaran
     for entry in await ledger.quarantined(reader):
         if _entry_id(entry) == quarantine_id:
             return entry
-    raise Refused("id", f"nothing in quarantine is called {quarantine_id}")
+    raise NotFound(f"nothing in quarantine is called {quarantine_id}")
 
 
 async def _judge_again(tx: Transaction, *, message: MessageRecord, now: datetime) -> None:

@@ -108,19 +108,23 @@ def record_failure(
         first_refused_at=record.first_refused_at or (now if failure.suspect else None),
     )
     whose = (record.mailbox_id, place.address, record.direction)
+    was_stopped = record.status is TestStatus.FAILURE and not record.enabled
     match verdict:
         case Stop(why=why):
             ended = replace(
                 failed,
                 enabled=False,
                 status=TestStatus.FAILURE,
-                status_at=now,
+                status_at=record.status_at if was_stopped else now,
                 status_text=why,
                 next_at=None,
                 postponed_until=None,
                 postponed_why=None,
             )
             return Recorded(ended, opened=(texts.stopped(failure, *whose),))
+        case Retry() if was_stopped:
+            # A probe that did not get as far as the login: it has its own, slow pace.
+            return Recorded(replace(failed, next_at=None))
         case Retry(at=at, alert=alert):
             waits = replace(failed, next_at=at, postponed_until=at, postponed_why=failure.cause)
             return Recorded(waits, opened=(texts.failing(failure, *whose),) if alert else ())

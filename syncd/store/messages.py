@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from syncd.errors import StoreError
+from syncd.errors import BodyDamaged
 from syncd.model.mail import BodyId, Headers, IncomingState, MessageId
 from syncd.model.mailbox import MailboxId
 from syncd.store import bodies
@@ -130,7 +130,7 @@ async def message_by_id(reader: Reader, message_id: MessageId) -> MessageRecord 
 
 
 async def read_raw(db: Database, message: MessageRecord) -> AsyncIterator[bytes]:
-    """Read the exact bytes, chunk by chunk; raises StoreError if they are not the ones stored."""
+    """Read the exact bytes, chunk by chunk; raises BodyDamaged if they are not the ones stored."""
     proof = sha256()
     octets = 0
     async for chunk in bodies.read_chunks(db, message.body_id):
@@ -138,7 +138,7 @@ async def read_raw(db: Database, message: MessageRecord) -> AsyncIterator[bytes]
         octets += len(chunk)
         yield chunk
     if proof.digest() != message.sha256:
-        raise StoreError(
+        raise BodyDamaged(
             f"message {message.id} is damaged: {octets} of {message.octets} octets, "
             "and their SHA-256 is not the one stored"
         )

@@ -121,3 +121,28 @@ def test_trouble_of_the_store_stops_no_mailbox() -> None:
     recorded = poll(WORKING, StoreFull("full"))
     assert recorded.record.enabled
     assert recorded.record.next_at == SOON
+
+
+def stopped() -> DirectionRecord:
+    recorded = poll(WORKING, LoginRefused(SERVER, "POP3 is disabled"))
+    assert recorded.record.next_at is None
+    return recorded.record
+
+
+def test_a_probe_of_what_has_stopped_does_not_begin_the_stop_anew() -> None:
+    later = poll(stopped(), LoginRefused(SERVER, "POP3 is disabled"), SOON).record
+    assert (later.status_at, later.next_at) == (NOW, None)
+
+
+def test_a_probe_that_meets_other_trouble_does_not_make_the_probes_faster() -> None:
+    recorded = poll(stopped(), GONE, SOON)
+    assert recorded.opened == ()
+    assert not recorded.record.enabled
+    assert (recorded.record.status_at, recorded.record.next_at) == (NOW, None)
+
+
+def test_a_probe_that_succeeds_enables_again() -> None:
+    recorded = poll(stopped(), now=SOON)
+    assert recorded.record.enabled
+    assert (recorded.record.status, recorded.record.status_at) == (TestStatus.SUCCESS, SOON)
+    assert recorded.resolved == ("mailbox:7:incoming", f"server:{SERVER}")
