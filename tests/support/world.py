@@ -107,6 +107,13 @@ class StoreFile:
         finally:
             connection.close()
 
+    def digests(self) -> list[tuple[str, str]]:
+        """Return (address, SHA-256 as it was noted) of every message: quick, not a proof."""
+        rows = self.ask(
+            "SELECT address_key, hex(sha256) FROM message JOIN mailbox ON mailbox.id = mailbox_id"
+        )
+        return [(address, sha256.lower()) for address, sha256 in rows]
+
     def messages(self) -> list[tuple[str, str]]:
         """Return (address, SHA-256 of the octets that are there) of every message."""
         if not self.path.exists():
