@@ -100,24 +100,24 @@ class Stream(asyncio.Protocol):
         if self.failure is not None:
             return
         whole = self._take(data)
+        if self._waiter is None or self._waiter.done():
+            return  # nobody waits, so no time runs
         self._unfinished += len(data)
-        if whole or self._unfinished >= PROGRESS_OCTETS:
+        if whole:
+            self._waiter.set_result(None)
+        elif self._unfinished >= PROGRESS_OCTETS:
             self._unfinished = 0
             self._due = self._loop.time() + self._command_seconds
-        if whole and self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end of the connection, unless it was ours."""
-        words = describe(exc) if exc else "the server closed the connection"
-        self.fail(ConnectionLost(self._endpoint.place, self.phase, words))
+        if self.failure is None:
+            words = describe(exc) if exc else "the server closed the connection"
+            self.fail(ConnectionLost(self._endpoint.place, self.phase, words))
+        self._transport = None
+        self._take = bool  # lets go of the conversation, which holds us: no circle is left
 
     # What the conversation calls.
-
-    @property
-    def encrypted(self) -> bool:
-        """Tell whether TLS is on."""
-        return bool(self._transport and self._transport.get_extra_info("ssl_object"))
 
     def write(self, data: bytes) -> None:
         """Send; what cannot go out yet is kept."""
@@ -206,7 +206,8 @@ class Stream(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection at once."""
-        self.fail(ConnectionLost(self._endpoint.place, self.phase, "dropped by us"))
+        if self.failure is None:
+            self.fail(ConnectionLost(self._endpoint.place, self.phase, "dropped by us"))
 
     def _watch(self) -> None:
         """Look at the deadlines, and again when the next one may have passed.

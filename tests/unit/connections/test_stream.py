@@ -219,6 +219,20 @@ async def test_nobody_who_is_busy_elsewhere_is_timed_out() -> None:
         await connection.arrival()
 
 
+async def test_nobody_who_has_not_taken_what_came_is_timed_out() -> None:
+    """An answer that came while he was busy starts no clock either."""
+    async with (
+        scripted([Say(b"one"), Hear(b"?"), Say(b"two"), Hang()]) as server,
+        opened(server.port, patience=QUICK) as connection,
+    ):
+        await connection.arrival()
+        connection.write(b"?")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await asyncio.Event().wait()
+        assert connection.failure is None
+
+
 # The end.
 
 
