@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from syncd.connections.budget import ByteBudget
-from syncd.connections.stream import Patience, Stream, open_stream
+from syncd.connections.stream import Patience, Stream
 from syncd.errors import (
     BytesBeforeTls,
     CommandRefused,
@@ -36,26 +36,22 @@ with 4 MiB, 63 MB with 16, and 12 % of the time)."""
 class Conversation:
     """One session with one server; whoever sees it fail calls `abort` and drops it."""
 
-    def __init__(self, endpoint: Endpoint, session: Pop3Session, budget: ByteBudget) -> None:
+    def __init__(
+        self, endpoint: Endpoint, patience: Patience, session: Pop3Session, budget: ByteBudget
+    ) -> None:
         self.endpoint = endpoint
         self.session = session
+        self.stream = Stream(endpoint, patience, self._take)
         self._budget = budget
-        self._stream: Stream | None = None
         self.inbox: deque[Event] = deque()
         """What came and was not taken, the oldest first; say `note_taken` after taking."""
         self._waiting = 0  # octets behind the events in the inbox
         self._handed = 0  # octets whose events were taken, and may be in use
         self._stale = 0  # answers to come that nobody wants any more
 
-    @property
-    def stream(self) -> Stream:
-        """Return the open connection."""
-        assert self._stream is not None  # noqa: S101 - `connect` comes first
-        return self._stream
-
-    async def connect(self, patience: Patience) -> None:
+    async def connect(self) -> None:
         """Open the connection (and TLS, where it comes first)."""
-        self._stream = await open_stream(self.endpoint, patience, self._take)
+        await self.stream.open()
         self.stream.phase = Phase.GREETING
 
     def begin(self, phase: Phase) -> None:
@@ -117,8 +113,7 @@ class Conversation:
 
     def abort(self) -> None:
         """Drop the connection at once."""
-        if self._stream is not None:
-            self._stream.abort()
+        self.stream.abort()
         self._empty()
 
     def _empty(self) -> None:

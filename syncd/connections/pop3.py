@@ -108,13 +108,14 @@ async def open_pop3(
 ) -> "Pop3Source":
     """Connect and log in; return the open maildrop.
 
-    `memory` is shared by all sessions of the process. Raises the errors of `syncd.errors`, none other; nothing stays open then.
+    `memory` is shared by all sessions of the process. Raises the errors of `syncd.errors`,
+    none other; nothing stays open then.
     """
     refuse_unspeakable(login)
     session = Pop3Session(SessionLimits(message_octets=limits.max_message_size))
-    conversation = Conversation(endpoint, session, budget)
+    conversation = Conversation(endpoint, limits.patience, session, budget)
     try:
-        await conversation.connect(limits.patience)
+        await conversation.connect()
         await _greet(conversation)
         if endpoint.security is Security.STARTTLS:
             await _start_tls(conversation)

@@ -64,7 +64,7 @@ class Patience:
 
 
 class Stream(asyncio.Protocol):
-    """An open connection. After the first failure it stays failed, with the same error."""
+    """One connection. After the first failure it stays failed, with the same error."""
 
     def __init__(
         self, endpoint: Endpoint, patience: Patience, take: Callable[[bytes], bool]
@@ -118,6 +118,10 @@ class Stream(asyncio.Protocol):
         self._take = bool  # lets go of the conversation, which holds us: no circle is left
 
     # What the conversation calls.
+
+    async def open(self) -> None:
+        """Connect, and do the TLS handshake where it comes first; raises what `connect` does."""
+        await connect(self._endpoint, self._connect_seconds, self._join)
 
     def write(self, data: bytes) -> None:
         """Send; what cannot go out yet is kept."""
@@ -209,6 +213,23 @@ class Stream(asyncio.Protocol):
         if self.failure is None:
             self.fail(ConnectionLost(self._endpoint.place, self.phase, "dropped by us"))
 
+    async def _join(self, sock: socket.socket) -> None:
+        """Take over a connected socket."""
+        tls = self._endpoint.security is Security.TLS
+        try:
+            await self._loop.create_connection(
+                lambda: self,
+                sock=sock,
+                ssl=context_for(self._endpoint) if tls else None,
+                server_hostname=server_name(self._endpoint) if tls else None,
+            )
+        except BaseException:
+            self.abort()
+            sock.close()
+            raise
+        if tls:
+            self.check_pin()
+
     def _watch(self) -> None:
         """Look at the deadlines, and again when the next one may have passed.
 
@@ -226,24 +247,13 @@ class Stream(asyncio.Protocol):
             self._timer = self._loop.call_at(next_look, self._watch)
 
 
-async def open_stream(
-    endpoint: Endpoint, patience: Patience, take: Callable[[bytes], bool]
-) -> Stream:
-    """Connect, and do the TLS handshake where it comes first.
-
-    Raises NameNotFound, Unreachable, TlsFailed, TimedOut, ConnectionLost; Refused for an
-    authority file that cannot be read.
-    """
-    seconds = patience.connect.total_seconds()
-    return await connect(endpoint, seconds, lambda sock: _wrap(sock, endpoint, patience, take))
-
-
 async def connect(
     endpoint: Endpoint, seconds: float, wrap: Callable[[socket.socket], Awaitable[T]]
 ) -> T:
     """Find and reach a server; `wrap` puts a protocol, and TLS where it comes first, on top.
 
-    Raises what `open_stream` raises.
+    Raises NameNotFound, Unreachable, TlsFailed, TimedOut, ConnectionLost; Refused for an
+    authority file that cannot be read.
     """
     phase = Phase.RESOLVE
     try:
@@ -264,28 +274,6 @@ async def connect(
         if phase is Phase.TLS:
             raise tls_failure(exc, endpoint) from exc
         raise Unreachable(endpoint.place, Phase.CONNECT, describe(exc)) from exc
-
-
-async def _wrap(
-    sock: socket.socket, endpoint: Endpoint, patience: Patience, take: Callable[[bytes], bool]
-) -> Stream:
-    """Put a Stream, and TLS where it comes first, around a connected socket."""
-    stream = Stream(endpoint, patience, take)
-    tls = endpoint.security is Security.TLS
-    try:
-        await asyncio.get_running_loop().create_connection(
-            lambda: stream,
-            sock=sock,
-            ssl=context_for(endpoint) if tls else None,
-            server_hostname=server_name(endpoint) if tls else None,
-        )
-    except BaseException:
-        stream.abort()
-        sock.close()
-        raise
-    if tls:
-        stream.check_pin()
-    return stream
 
 
 async def find_addresses(endpoint: Endpoint) -> list[Address]:

@@ -482,6 +482,27 @@ async def test_a_hundred_large_messages_at_once_stay_within_the_budget() -> None
     assert budget.used == 0
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_a_session_goes_on_when_the_budget_is_used_up(
+    encrypted: bool, tmp_path: Path
+) -> None:
+    """Faults 73: whoever has nothing to hand over may read; nobody waits for ever."""
+    chain = chain_of(None, tmp_path)
+    body_of_two = b"x" * 3 * CHUNK_OCTETS + b"\r\n"
+    script = [
+        *GREETING,
+        *LOGIN,
+        *retrieval([1, 2]),
+        Say(on_the_wire(b"one\r\n") + on_the_wire(body_of_two)),
+    ]
+    async with scripted(script, tls=chain.server if encrypted else None) as server:
+        plain = pop3_endpoint(server.port)
+        endpoint = tls_endpoint(server.port, chain) if encrypted else plain
+        async with pop3_session(endpoint, budget=ByteBudget(0)) as source:
+            got = [message async for message in bodies(source, wanted(2))]
+    assert got == [b"one\r\n", body_of_two]
+
+
 async def test_a_reader_that_stops_early_can_still_quit() -> None:
     """What was asked for and is still coming is read and dropped; QUIT's answer is its own."""
     wire = b"".join(on_the_wire(b"message %d\r\n" % n) for n in range(1, 5))

@@ -16,7 +16,6 @@ from syncd.connections.stream import (
     Stream,
     connect_any,
     find_addresses,
-    open_stream,
 )
 from syncd.errors import ConnectionLost, NameNotFound, Phase, TimedOut, Unreachable
 from syncd.model.profile import IpVersion
@@ -34,7 +33,8 @@ V4, V6 = socket.AF_INET, socket.AF_INET6
 async def opened(
     port: int, take: Callable[[bytes], bool] = bool, patience: Patience = PATIENCE
 ) -> AsyncIterator[Stream]:
-    connection = await open_stream(pop3_endpoint(port), patience, take)
+    connection = Stream(pop3_endpoint(port), patience, take)
+    await connection.open()
     try:
         yield connection
     finally:
@@ -53,14 +53,14 @@ def unused_port() -> int:
 
 async def test_a_refused_connection_is_unreachable() -> None:
     with pytest.raises(Unreachable, match="Connection refused"):
-        await open_stream(pop3_endpoint(unused_port()), PATIENCE, bool)
+        await Stream(pop3_endpoint(unused_port()), PATIENCE, bool).open()
 
 
 @pytest.mark.parametrize("name", ["no-such-name.invalid", "x" * 70 + ".example", "a..b"])
 async def test_a_name_without_an_address_is_not_found(name: str) -> None:
     endpoint = replace(pop3_endpoint(110), server=name)
     with pytest.raises(NameNotFound) as found:
-        await open_stream(endpoint, PATIENCE, bool)
+        await Stream(endpoint, PATIENCE, bool).open()
     assert found.value.phase is Phase.RESOLVE
     assert found.value.words
 
@@ -76,7 +76,7 @@ async def test_a_server_that_never_accepts_is_unreachable_in_time() -> None:
             each.connect_ex((HOST, port))
         quick = replace(PATIENCE, connect=timedelta(seconds=0.1))
         with pytest.raises(Unreachable, match=r"no connection within 0\.1 s"):
-            await open_stream(pop3_endpoint(port), quick, bool)
+            await Stream(pop3_endpoint(port), quick, bool).open()
         for each in waiting:
             each.close()
 
@@ -84,13 +84,14 @@ async def test_a_server_that_never_accepts_is_unreachable_in_time() -> None:
 async def test_a_source_address_that_is_not_ours_is_unreachable() -> None:
     endpoint = replace(pop3_endpoint(unused_port()), source_address="192.0.2.1")
     with pytest.raises(Unreachable):
-        await open_stream(endpoint, PATIENCE, bool)
+        await Stream(endpoint, PATIENCE, bool).open()
 
 
 async def test_the_source_address_is_the_one_asked_for() -> None:
     async with scripted([Hang()]) as server:
         endpoint = replace(pop3_endpoint(server.port), source_address="127.0.0.3")
-        connection = await open_stream(endpoint, PATIENCE, bool)
+        connection = Stream(endpoint, PATIENCE, bool)
+        await connection.open()
         assert connection._transport is not None
         assert connection._transport.get_extra_info("sockname")[0] == "127.0.0.3"
         connection.abort()
@@ -111,7 +112,9 @@ async def test_only_addresses_of_the_version_asked_for_are_used() -> None:
 
 
 async def test_the_families_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def lookup(*_: object, **__: object) -> list[tuple[socket.AddressFamily, int, int, str, str]]:
+    async def lookup(
+        *_: object, **__: object
+    ) -> list[tuple[socket.AddressFamily, int, int, str, str]]:
         return [(V6, 0, 0, "", name) for name in "ab"] + [
             (V4, 0, 0, "", name) for name in "xyz"
         ]
