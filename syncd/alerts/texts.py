@@ -9,6 +9,10 @@ from syncd.model.failure import Failure, Scope
 from syncd.model.mailbox import Direction, MailboxId
 
 
+STORE = "store"
+"""The store as the object of an alert."""
+
+
 def of_mailbox(mailbox_id: MailboxId, direction: Direction | None = None) -> str:
     """Name a mailbox, or one direction of it, as the object of an alert."""
     return f"mailbox:{mailbox_id}" + (f":{direction}" if direction else "")
@@ -25,7 +29,7 @@ def object_of(failure: Failure, mailbox_id: MailboxId, direction: Direction) -> 
         case Scope.SERVER if failure.server is not None:
             return of_server(failure.server)
         case Scope.STORE:
-            return "store"
+            return STORE
         case _:
             return of_mailbox(mailbox_id, direction)
 

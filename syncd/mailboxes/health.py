@@ -59,6 +59,9 @@ ALERT_AFTER_FAILURES = 3
 _PATIENCE = {"maildrop_locked": timedelta(days=1)}
 """Codes with another patience: a phone that polls is nobody's trouble (faults 20)."""
 
+_AT_ONCE = frozenset({"store_full"})
+"""Codes that only a person can mend: while they wait, nothing moves at all (faults 14)."""
+
 _NEVER_SLOWER = frozenset({"maildrop_locked"})
 """Codes whose next try is simply the next interval."""
 
@@ -130,7 +133,7 @@ def _wait(failure: Failure, failures_before: int, interval: timedelta) -> timede
 def _is_worth_an_alert(failure: Failure, history: FailureHistory, now: datetime) -> bool:
     if failure.scope is Scope.MESSAGE:
         return False  # whoever put it aside has said so
-    if failure.lasting is Lasting.PERMANENT:
+    if failure.lasting is Lasting.PERMANENT or failure.code in _AT_ONCE:
         return True
     patience = _PATIENCE.get(failure.code, ALERT_AFTER)
     since = history.last_success_at

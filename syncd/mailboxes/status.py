@@ -69,6 +69,7 @@ def record_success(
     if record.last_error is not None:
         resolved = (texts.of_mailbox(record.mailbox_id, record.direction),)
         resolved += (texts.of_server(place.server),) if place.server else ()
+        resolved += (texts.STORE,) if record.last_error.code.startswith(texts.STORE) else ()
     return Recorded(
         replace(
             record,

@@ -121,6 +121,16 @@ class Ballast:
         self._path.unlink(missing_ok=True)
 
 
+def full_words(path: Path) -> str:
+    """Say that the disk under a store is full, and when it will do again."""
+    disk = Ballast(path)
+    free, needed = disk.free_bytes // 1024**2, disk.room_needed // 1024**2
+    return (
+        f"the disk under {path} is full: {free} MiB free, "
+        f"{needed} MiB needed before mail is taken again"
+    )
+
+
 def is_out_of_room(folder: Path) -> bool:
     """Ask the disk itself whether a write fails for want of space (ENOSPC, quota).
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from syncd.clock import Clock, SystemClock
 from syncd.errors import StoreBroken, StoreError, StoreFull, StoreRefused, one_line
 from syncd.store.database import Parameters, Reader, Row, StoreHealth, Transaction
-from syncd.store.files import Ballast, FileLock, is_private, require_folder
+from syncd.store.files import Ballast, FileLock, full_words, is_private, require_folder
 from syncd.store.group_commit import Commit, GroupCommit, drive
 from syncd.store.migrate import load_migrations
 from syncd.store.queries import Queries, load_queries
@@ -222,7 +222,7 @@ class _Engine:
             self._full = False
             self._ballast.lay()
         elif not essential:
-            raise StoreFull(self._full_words())
+            raise StoreFull(full_words(self._path))
 
     def begin(self) -> None:
         """Take the write lock; a deferred one could not be waited for."""
@@ -310,13 +310,6 @@ class _Engine:
             return self._cursor.execute(statement)
         except sqlite3.Error as exc:
             raise translate(exc, self._path, statement) from exc
-
-    def _full_words(self) -> str:
-        free, needed = self._ballast.free_bytes, self._ballast.room_needed
-        return (
-            f"the disk under {self._path} is full: {free // 1024**2} MiB free, "
-            f"{needed // 1024**2} MiB needed before mail is taken again"
-        )
 
 
 class _Readers:

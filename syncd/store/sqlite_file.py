@@ -18,6 +18,7 @@ from syncd.errors import StoreBroken, StoreBusy, StoreError, StoreFull, StoreRef
 from syncd.store.files import (
     Ballast,
     create_private,
+    full_words,
     is_out_of_room,
     sync_folder,
 )
@@ -264,11 +265,11 @@ def translate(error: sqlite3.Error, path: Path, doing: str) -> Exception:
     words = f"{path}: {doing}: {error}"
     match code & 0xFF:
         case sqlite3.SQLITE_FULL:
-            return StoreFull(f"the disk under {path} is full ({doing})")
+            return StoreFull(f"{full_words(path)} ({doing})")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreBusy(f"another program holds the store {path} ({doing}: {error})")
         case sqlite3.SQLITE_IOERR if is_out_of_room(path.parent):
-            return StoreFull(f"the disk under {path} is full ({doing}: {error})")
+            return StoreFull(f"{full_words(path)} ({doing}: {error})")
         case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             return StoreBroken(words)
         case sqlite3.SQLITE_READONLY if code == sqlite3.SQLITE_READONLY_DBMOVED:

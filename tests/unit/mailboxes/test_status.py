@@ -123,6 +123,14 @@ def test_trouble_of_the_store_stops_no_mailbox() -> None:
     assert recorded.record.next_at == SOON
 
 
+def test_a_full_disk_is_told_at_once_and_its_alert_ends_with_the_first_success() -> None:
+    recorded = poll(WORKING, StoreFull("full"))
+    assert [(alert.code, alert.object) for alert in recorded.opened] == [
+        ("store_full", "store")
+    ]
+    assert "store" in poll(recorded.record).resolved
+
+
 def stopped() -> DirectionRecord:
     recorded = poll(WORKING, LoginRefused(SERVER, "POP3 is disabled"))
     assert recorded.record.next_at is None
