@@ -101,7 +101,8 @@ class Daemon:
     """A running `syncd run`: its log, its socket, its life."""
 
     process: asyncio.subprocess.Process
-    socket: Path
+    http: httpx2.AsyncClient
+    """To its local socket."""
     lines: list[str] = field(default_factory=list)
     """Standard error so far, as far as it was read."""
     _looked_at: int = 0
@@ -159,13 +160,9 @@ class Daemon:
         parse: bool = True,
     ) -> Json:
         """Send a request over the local socket; return the JSON of a good answer."""
-        transport = httpx2.AsyncHTTPTransport(uds=str(self.socket))
-        async with httpx2.AsyncClient(
-            transport=transport, base_url="http://syncd", timeout=PATIENCE
-        ) as http:
-            answer = await http.request(
-                method, path, content=content, headers=dict(headers or {})
-            )
+        answer = await self.http.request(
+            method, path, content=content, headers=dict(headers or {})
+        )
         assert answer.status_code < 400, answer.text
         return answer.json() if parse else answer.text
 
@@ -212,14 +209,18 @@ async def daemon_running(
 ) -> AsyncIterator[Daemon]:
     """Run the daemon beside `syncd.sock`, its socket; it is killed at the end if it still runs."""
     process = await _start(("run",), config, env, under)
-    daemon = Daemon(process, config.with_name("syncd.sock"))
-    try:
-        await daemon.answers()
-        yield daemon
-    finally:
-        await _make_sure_it_is_gone(process)
-        while await daemon.read_line():
-            pass
+    transport = httpx2.AsyncHTTPTransport(uds=str(config.with_name("syncd.sock")))
+    async with httpx2.AsyncClient(
+        transport=transport, base_url="http://syncd", timeout=PATIENCE
+    ) as http:
+        daemon = Daemon(process, http)
+        try:
+            await daemon.answers()
+            yield daemon
+        finally:
+            await _make_sure_it_is_gone(process)
+            while await daemon.read_line():
+                pass
 
 
 async def _start(

@@ -8,10 +8,8 @@ import asyncio
 import os
 import re
 import stat
-import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +21,7 @@ from syncd.store import bodies, events
 from syncd.store.database import Database, Reader, Transaction
 from syncd.store.files import BALLAST_OCTETS
 from syncd.store.sqlite import SqliteDatabase, open_sqlite
-from tests.servers.debian import NotAvailable, tool
+from tests.support.disk import failing, fill, small_disk
 from tests.support.store import NOON, opened
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -98,18 +96,6 @@ async def _events(db: Database) -> list[dict[str, int]]:
     return await db.read(body)
 
 
-@pytest.fixture(scope="session")
-def strace() -> list[str]:
-    try:
-        return [*tool("strace"), "-f", "-qq", "-o", "/dev/null"]
-    except NotAvailable as exc:
-        pytest.skip(str(exc))
-
-
-def _failing(strace: Sequence[str], calls: str, fault: str) -> list[str]:
-    return [*strace, "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}"]
-
-
 # ---------------------------------------------------------------- kill -9
 
 
@@ -134,7 +120,7 @@ async def test_killed_at_every_write_of_a_few_commits_nothing_acknowledged_is_lo
     async def die_at(n: int) -> Witness:
         path = tmp_path / str(n) / "syncd.db"
         path.parent.mkdir()
-        under = _failing(strace, "pwrite64,fdatasync,fsync,rename", f"signal=SIGKILL:when={n}")
+        under = failing(strace, "pwrite64,fdatasync,fsync,rename", f"signal=SIGKILL:when={n}")
         async with gate:
             witness = await run_writer(path, "--count", "12", "--writers", "3", under=under)
         found = await rows_in(path)
@@ -162,7 +148,7 @@ async def test_a_failed_sync_is_never_acknowledged_and_nothing_is_written_after_
     async def fail_at(n: int) -> Witness:
         path = tmp_path / str(n) / "syncd.db"
         path.parent.mkdir()
-        under = _failing(strace, "fsync,fdatasync", f"error=EIO:when={n}")
+        under = failing(strace, "fsync,fdatasync", f"error=EIO:when={n}")
         async with gate:
             witness = await run_writer(path, "--count", "90", "--writers", "3", under=under)
         found = await rows_in(path)
@@ -182,29 +168,6 @@ async def test_a_failed_sync_is_never_acknowledged_and_nothing_is_written_after_
 
 
 # ---------------------------------------------------------------- a full disk (faults 14)
-
-
-@contextmanager
-def small_disk(folder: Path, mebibytes: int) -> Iterator[Path]:
-    """Mount a tmpfs of that size; needs root."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    folder.mkdir()
-    mount = [
-        "mount",
-        "-t",
-        "tmpfs",
-        "-o",
-        f"size={mebibytes}m,mode=700",
-        "syncd-test",
-        str(folder),
-    ]
-    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("this machine does not let root mount a tmpfs")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.root
@@ -237,7 +200,7 @@ async def test_the_ballast_lets_states_be_written_on_a_full_disk_but_no_mail(
             taken = await _write_mail_until_full(db)
             assert not ballast.exists(), "it went overboard"
             await _require_only_states(db)
-            _fill(filler)  # another program takes what the ballast had left
+            fill(filler)  # another program takes what the ballast had left
             await _require_only_states(db)
         async with opened(path) as db:  # a restart makes no room
             await _require_only_states(db)
@@ -253,16 +216,6 @@ async def _require_only_states(db: SqliteDatabase) -> None:
     with pytest.raises(StoreFull, match=r"MiB free, 32 MiB needed"):
         await db.write(_mail(b"m" * 100))
     await db.write(_state("paused"), essential=True)
-
-
-def _fill(filler: Path) -> None:
-    """Take every byte of the disk that is left."""
-    with filler.open("ab", buffering=0) as file:
-        try:
-            while file.write(bytes(64 * 1024)):
-                pass
-        except OSError:
-            return
 
 
 async def _write_mail_until_full(db: Database) -> int:
