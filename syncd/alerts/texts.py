@@ -8,7 +8,6 @@ from syncd.model.alert import Alert, AlertLevel
 from syncd.model.failure import Failure, Scope
 from syncd.model.mailbox import Direction, MailboxId
 
-
 STORE = "store"
 """The store as the object of an alert."""
 
