@@ -1,5 +1,6 @@
 """The composition root: from settings to running parts. The only place that names them all."""
 
+import gc
 import random
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -61,6 +62,7 @@ async def open_parts(settings: Settings, environ: Mapping[str, str]) -> AsyncIte
 
     Raises StoreError and SecretUnreadable; nothing was connected to then.
     """
+    _spare_the_collector()
     plan, clock = resolve(settings), SystemClock()
     ring = make_ring([key.reveal() for key in plan.keys])
     db = await open_sqlite(plan.store, clock=clock)
@@ -96,6 +98,16 @@ async def open_parts(settings: Settings, environ: Mapping[str, str]) -> AsyncIte
         await keeper.flush()
     finally:
         await db.close()
+
+
+def _spare_the_collector() -> None:
+    """Let the cyclic collector look seldom, and never at what lives as long as the process.
+
+    Polls make hardly a cycle: nearly everything goes by reference count. Looking for cycles
+    every 700 objects was measured as 7 % of the CPU of a pull.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _prepare_store(tx: Transaction, plan: Plan, ring: KeyRing | None) -> None:
