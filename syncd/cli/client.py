@@ -12,23 +12,12 @@ from pathlib import Path
 
 import httpx2
 
-from syncd.cli.exits import DaemonUnreachable
+from syncd.cli.exits import DaemonUnreachable, RequestFailed
 from syncd.cli.output import JsonValue, remark
-from syncd.errors import SyncdError
 
 REQUEST_SECONDS = 3600.0
 """A poll asked for by hand may last as long as a session may (session_timeout); the daemon
 ends it, not the command line."""
-
-
-class RequestFailed(SyncdError):
-    """The daemon answered with a problem (RFC 9457)."""
-
-    def __init__(self, status: int, problem: Mapping[str, JsonValue]) -> None:
-        self.status = status
-        self.problem = problem
-        detail = problem.get("detail") or problem.get("title") or f"HTTP status {status}"
-        super().__init__(str(detail))
 
 
 @dataclass(slots=True)
@@ -67,7 +56,7 @@ class Road:
     @asynccontextmanager
     async def stream(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
         """GET a route whose answer is bytes, chunk by chunk."""
-        async with self.http.stream("GET", path) as response:
+        async with _told_if_lost(), self.http.stream("GET", path) as response:
             if response.status_code >= 400:
                 await response.aread()
                 raise RequestFailed(response.status_code, _problem(response))
@@ -81,13 +70,14 @@ class Road:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> JsonValue:
-        response = await self.http.request(
-            method,
-            path,
-            params={name: str(v) for name, v in parameters.items() if v is not None},
-            content=body,
-            headers=dict(headers or {}),
-        )
+        async with _told_if_lost():
+            response = await self.http.request(
+                method,
+                path,
+                params={name: str(v) for name, v in parameters.items() if v is not None},
+                content=body,
+                headers=dict(headers or {}),
+            )
         if response.status_code >= 400:
             raise RequestFailed(response.status_code, _problem(response))
         return response.json()
@@ -123,6 +113,18 @@ async def open_road(
         _client(httpx2.ASGITransport(app=app)) as store,
     ):
         yield Road(store)
+
+
+@asynccontextmanager
+async def _told_if_lost() -> AsyncIterator[None]:
+    """Say in words that the daemon went away in the middle of a request."""
+    try:
+        yield
+    except httpx2.TransportError as exc:
+        raise DaemonUnreachable(
+            f"the daemon went away before it had answered ({type(exc).__name__}); what was "
+            "asked for may have been done: look before you ask again"
+        ) from exc
 
 
 def _client(transport: httpx2.AsyncBaseTransport) -> httpx2.AsyncClient:
