@@ -1,6 +1,6 @@
 """Benchmarks against the peers of `performance.md`'s goals, all on one Dovecot, in alternation.
 
-    python -m tests.bench                        G1 to G6 in full: half an hour
+    python -m tests.bench                        all of issue 2's goals in full: an hour
     python -m tests.bench g1 g4 --rounds 3
     python -m tests.bench g1 --small --programs "mpop,syncd once"
 

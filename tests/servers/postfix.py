@@ -91,15 +91,22 @@ class Postfix:
         return self._process
 
     def start(self) -> None:
-        """Choose free ports and start."""
-        self.ports = PostfixPorts(*free_ports(4))
-        own = self._folder
-        own.write("tls.pem", self._certificate.chain)
-        own.write("tls.key", self._certificate.key, 0o600)
-        own.write("etc/main.cf", self._main())
-        own.write("etc/master.cf", self._master())
+        """Choose free ports and start; when one is taken meanwhile by someone else, choose again."""
+        self._folder.write("tls.pem", self._certificate.chain)
+        self._folder.write("tls.key", self._certificate.key, 0o600)
         self._write_answers()
-        self._launch()
+        for attempt in range(3):
+            self.ports = PostfixPorts(*free_ports(4))
+            self._folder.write("etc/main.cf", self._main())
+            self._folder.write("etc/master.cf", self._master())
+            try:
+                self._launch()
+            except ServerFailed:
+                if attempt == 2:
+                    keep_log(self.log)
+                    raise
+            else:
+                return
 
     def restart(self) -> None:
         """Start again on the same ports with the same queue."""
@@ -128,11 +135,7 @@ class Postfix:
             ["/usr/lib/postfix/sbin/master", "-d", "-c", self._folder.inside / "etc"],
             self.log,
         )
-        try:
-            self._process.wait_until(lambda: is_listening(self.ports.submission))
-        except ServerFailed:
-            keep_log(self.log)
-            raise
+        self._process.wait_until(lambda: is_listening(self.ports.submission))
 
     # ------------------------------------------------------------ who is taken, who is refused
 
