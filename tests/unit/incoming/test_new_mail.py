@@ -51,7 +51,9 @@ def test_what_the_ledger_does_not_know_is_fetched_in_the_order_of_the_listing() 
     assert choose([a, b, c], {"b": [known("b")]}) == Choice(fetch=(a, c))
 
 
-@pytest.mark.parametrize("state", set(LedgerState) - {LedgerState.PENDING, LedgerState.FAILING})
+@pytest.mark.parametrize(
+    "state", sorted(set(LedgerState) - {LedgerState.PENDING, LedgerState.FAILING})
+)
 def test_what_was_judged_is_never_judged_again(state: LedgerState) -> None:
     assert choose(listing_of("a"), {"a": [known("a", state)]}) == Choice()
 
