@@ -130,7 +130,8 @@ def _set_up_writer(connection: sqlite3.Connection) -> None:
         "foreign_keys": ("ON", 1),
     }
     for pragma, (word, expected) in wanted.items():
-        connection.execute(f"PRAGMA {pragma} = {word}")
+        # To its last row: what is left half read commits later, and its errors are nobody's.
+        connection.execute(f"PRAGMA {pragma} = {word}").fetchall()
         (found,) = connection.execute(f"PRAGMA {pragma}").fetchone()
         if found != expected:
             raise StoreRefused(f"SQLite will not set {pragma} to {word}: it says {found}")
