@@ -5,6 +5,7 @@ decided in `mailboxes.health` and `outgoing.verdict`, nowhere else.
 Rule 2: no secret ever enters an exception: words come from the server, never from us.
 """
 
+from collections.abc import Iterator
 from enum import StrEnum
 
 LONGEST_WORDS = 512
@@ -197,6 +198,15 @@ class Refused(SyncdError):
 
 class NotFound(SyncdError):
     """There is no object of that name."""
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Walk the errors in an exception group, and in the groups within it; else the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error
 
 
 def one_line(words: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from syncd.config.schema import Settings
 from syncd.daemon.wire import Parts, open_parts
-from syncd.errors import NotFound
+from syncd.errors import NotFound, StoreBroken, leaves
 from syncd.model.mailbox import Direction
 from syncd.observe.logging import configure_logging
 from syncd.scheduler.book import Entry
@@ -17,11 +17,24 @@ async def run_once(
 ) -> Mapping[str, Any]:
     """Poll every mailbox (or those named) once, send what is due, and sum up.
 
-    Due times are ignored; refused (StoreRefused) while a daemon holds the store.
+    Due times are ignored; refused (StoreRefused) while a daemon holds the store. Raises
+    StoreError.
     """
     configure_logging(settings.log.level, settings.log.format)
+    broken: list[BaseException] = []
+    try:
+        return await _round(settings, environ, addresses)
+    except* StoreBroken as failed:
+        broken.extend(leaves(failed))
+    raise broken[0]
+
+
+async def _round(
+    settings: Settings, environ: Mapping[str, str], addresses: Sequence[str]
+) -> Mapping[str, Any]:
     async with open_parts(settings, environ) as parts:
         chosen = _chosen(parts, addresses)
+        await parts.poller.recall()
         async with asyncio.TaskGroup() as tasks:
             rounds = [
                 tasks.create_task(parts.poller.run()),

@@ -8,7 +8,7 @@ import structlog
 
 from syncd.config.schema import Settings
 from syncd.daemon.service import Daemon, open_daemon
-from syncd.errors import StoreBroken
+from syncd.errors import StoreBroken, leaves
 from syncd.observe.logging import configure_logging
 
 DRAIN_SECONDS = 630.0
@@ -38,7 +38,7 @@ async def run_daemon(settings: Settings, environ: Mapping[str, str]) -> int:
     except* StoreBroken as failed:
         # What the system holds in memory of the file can no longer be trusted; a fresh
         # process reads what is truly there (the service manager starts it again).
-        broken = [str(error) for error in failed.exceptions]
+        broken = [str(error) for error in leaves(failed)]
     if broken:
         _log.error("stopped: the store is broken", error=broken[0])
         return EXIT_FAILED
