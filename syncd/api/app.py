@@ -23,7 +23,8 @@ def build_app(desk: Desk, version: str) -> Application:
         redoc_url=None,
     )
     problems.install(app)
-    for resource in (status, mailboxes, messages, outgoing, quarantine):
+    # Mailboxes last: one of its routes takes everything below /mailboxes.
+    for resource in (status, messages, outgoing, quarantine, mailboxes):
         app.include_router(resource.routes(desk), prefix=PREFIX)
 
     @app.get("/healthz", response_class=PlainTextResponse)

@@ -6,6 +6,7 @@ from typing import Any
 
 from syncd.incoming.quarantine import Quarantined
 from syncd.model.direction import DirectionRecord
+from syncd.model.mail import OutgoingState
 from syncd.model.mailbox import Direction
 from syncd.model.outgoing import Recipient
 from syncd.scheduler.book import Entry
@@ -16,6 +17,11 @@ from syncd.store.outbox import AttemptRow, OutgoingRow
 Json = dict[str, Any]  # JSON as orjson takes it
 
 DIRECTIONS = tuple(Direction)
+
+LARGEST_ID = 2**63 - 1
+"""What a database counts to; no larger number names anything."""
+
+_WAITING = frozenset({OutgoingState.PENDING_SEND, OutgoingState.OUTCOME_UNKNOWN})
 
 
 def page(items: Sequence[Json], following: str | int | None) -> Json:
@@ -59,7 +65,7 @@ def direction(entry: Entry, which: Direction) -> Json:
     error = known.last_error
     return {
         "state": standing.state,
-        "why": standing.why or None,
+        "why": trouble(entry, which) or standing.why or None,
         "enabled": known.enabled,
         "status": known.status,
         "status_at": moment(known.status_at),
@@ -83,21 +89,41 @@ def direction(entry: Entry, which: Direction) -> Json:
     }
 
 
-def outgoing(row: OutgoingRow) -> Json:
-    """Show one queued message."""
+def trouble(entry: Entry, which: Direction) -> str | None:
+    """Say what a direction that may connect is waiting for, in the server's words too."""
+    known, standing = entry.direction(which), entry.standing(which)
+    if not standing.may_connect or known.last_error is None:
+        return None
+    cause = known.postponed_why or standing.why
+    words = f" ({known.last_error.words})" if known.last_error.words else ""
+    again = f"; next try {moment(known.postponed_until)}" if known.postponed_until else ""
+    return f"{cause}{words}{again}"
+
+
+def outgoing(row: OutgoingRow, entry: Entry) -> Json:
+    """Show one queued message; one that only waits says for what (contract 3)."""
+    reason, next_at = row.reason, row.next_attempt_at
+    if row.state in _WAITING:
+        standing = entry.standing(Direction.OUTGOING)
+        if not standing.may_connect:
+            reason, next_at = standing.why, None
+        else:
+            reason = trouble(entry, Direction.OUTGOING) or reason
+            postponed = entry.outgoing.postponed_until
+            next_at = max(next_at, postponed) if next_at and postponed else next_at
     return {
         "id": row.id,
         "mailbox_id": row.mailbox_id,
         "address": row.address,
         "state": row.state,
-        "reason": row.reason,
+        "reason": reason,
         "message_id": row.message_id,
         "sender": row.sender,
         "subject": row.subject,
         "octets": row.octets,
         "created_at": moment(row.created_at),
         "send_at": moment(row.send_at),
-        "next_attempt_at": moment(row.next_attempt_at),
+        "next_attempt_at": moment(next_at),
         "attempts": row.attempts,
         "unknown_outcomes": row.unknown_outcomes,
         "final_at": moment(row.final_at),

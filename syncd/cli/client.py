@@ -9,15 +9,21 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx2
 
 from syncd.cli.exits import DaemonUnreachable, RequestFailed
 from syncd.cli.output import JsonValue, remark
+from syncd.errors import Refused
 
 REQUEST_SECONDS = 3600.0
 """A poll asked for by hand may last as long as a session may (session_timeout); the daemon
 ends it, not the command line."""
+
+
+Parameter = str | int | list[str] | None
+"""A query parameter; a list is said several times, None not at all."""
 
 
 @dataclass(slots=True)
@@ -26,7 +32,7 @@ class Road:
 
     http: httpx2.AsyncClient
 
-    async def get(self, path: str, **parameters: str | int | None) -> JsonValue:
+    async def get(self, path: str, **parameters: Parameter) -> JsonValue:
         """GET a route and return its JSON."""
         return await self._json("GET", path, parameters)
 
@@ -35,14 +41,12 @@ class Road:
         path: str,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        **parameters: str | int | None,
+        **parameters: Parameter,
     ) -> JsonValue:
         """POST to a route and return its JSON."""
         return await self._json("POST", path, parameters, body, headers)
 
-    async def pages(
-        self, path: str, **parameters: str | int | None
-    ) -> AsyncIterator[JsonValue]:
+    async def pages(self, path: str, **parameters: Parameter) -> AsyncIterator[JsonValue]:
         """Walk a list route to its end, item by item."""
         after: str | int | None = None
         while True:
@@ -66,7 +70,7 @@ class Road:
         self,
         method: str,
         path: str,
-        parameters: Mapping[str, str | int | None],
+        parameters: Mapping[str, Parameter],
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> JsonValue:
@@ -74,13 +78,20 @@ class Road:
             response = await self.http.request(
                 method,
                 path,
-                params={name: str(v) for name, v in parameters.items() if v is not None},
+                params={name: _texts(v) for name, v in parameters.items() if v is not None},
                 content=body,
                 headers=dict(headers or {}),
             )
         if response.status_code >= 400:
             raise RequestFailed(response.status_code, _problem(response))
         return response.json()
+
+
+def mailbox_path(address: str, verb: str = "") -> str:
+    """Return the route of one mailbox; raises Refused for what cannot be an address."""
+    if not address.strip(". ") or not address.isprintable():
+        raise Refused("ADDRESS", f"{address!r} is no address; `syncd mailbox list` names them")
+    return f"/api/v1/mailboxes/{quote(address, safe='@')}" + (f"/{verb}" if verb else "")
 
 
 @asynccontextmanager
@@ -147,6 +158,10 @@ async def _answers(client: httpx2.AsyncClient) -> bool:
             ) from exc
         return False
     return True
+
+
+def _texts(parameter: str | int | list[str]) -> str | list[str]:
+    return parameter if isinstance(parameter, list) else str(parameter)
 
 
 def _problem(response: httpx2.Response) -> Mapping[str, JsonValue]:

@@ -71,11 +71,10 @@ def show(
     address: str, *, config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False
 ) -> None:
     """Show everything known of one mailbox."""
+    from syncd.cli.client import mailbox_path
     from syncd.cli.road import over_road
 
-    facts = over_road(
-        config, lambda road: road.get(f"/api/v1/mailboxes/{address}"), needs_daemon=False
-    )
+    facts = over_road(config, lambda road: road.get(mailbox_path(address)), needs_daemon=False)
     if json:
         print_json(facts)
     else:
@@ -91,24 +90,25 @@ def poll(
     json: JsonOption = False,
 ) -> None:
     """Poll mailboxes now, joining a poll under way, and show what came."""
-    from syncd.cli.client import Road
-    from syncd.cli.road import over_road
+    from syncd.cli.client import Road, mailbox_path
+    from syncd.cli.road import Results, ask_each, over_road
 
-    async def go(road: Road) -> list[JsonValue]:
+    async def go(road: Road) -> Results:
         chosen = [*(addresses or [])]
         if every:
             chosen = [item["address"] async for item in road.pages("/api/v1/mailboxes")]
         if not chosen:
             raise typer.BadParameter("name an ADDRESS, or --all")
-        return [await road.post(f"/api/v1/mailboxes/{address}/poll") for address in chosen]
+        return await ask_each(chosen, lambda one: road.post(mailbox_path(one, "poll")))
 
-    reports = over_road(config, go, needs_daemon=True)
+    results = over_road(config, go, needs_daemon=True)
     if json:
-        print_json({"items": reports, "next": None})
+        print_json({"items": results.items, "next": None})
     else:
-        for report in reports:
+        for report in results.items:
             print_report(report)
-    if any(report["result"] != "ok" for report in reports):
+    results.end()
+    if any(report["result"] != "ok" for report in results.items):
         raise typer.Exit(Exit.FAILED)
 
 
@@ -135,10 +135,10 @@ def reject(
 def _judge(
     verb: str, addresses: list[str], *, every: bool, config: ConfigOption, json: bool
 ) -> None:
-    from syncd.cli.client import Road
-    from syncd.cli.road import over_road
+    from syncd.cli.client import Road, mailbox_path
+    from syncd.cli.road import Results, ask_each, over_road
 
-    async def go(road: Road) -> list[JsonValue]:
+    async def go(road: Road) -> Results:
         chosen = addresses
         if every:
             chosen = [
@@ -147,15 +147,18 @@ def _judge(
             ]
         elif not chosen:
             raise typer.BadParameter("name an ADDRESS, or --all")
-        return [await road.post(f"/api/v1/mailboxes/{a}/{verb}") for a in chosen]
+        return await ask_each(chosen, lambda one: road.post(mailbox_path(one, verb)))
 
-    items = over_road(config, go, needs_daemon=True)
+    results = over_road(config, go, needs_daemon=True)
     if json:
-        print_json({"items": items, "next": None})
-        return
-    for item in items:
-        approval = item["approval"]
-        say(f"{item['address']}: {approval['state']} by {approval['by']}")
+        print_json({"items": results.items, "next": None})
+    else:
+        for item in results.items:
+            approval = item["approval"]
+            say(f"{item['address']}: {approval['state']} by {approval['by']}")
+        if not results.items and not results.failures:
+            say("nothing waits for approval")
+    results.end()
 
 
 def print_report(report: JsonValue) -> None:

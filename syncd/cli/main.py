@@ -1,5 +1,6 @@
 """The command line: `syncd COMMAND`. Command modules import what is heavy when they run."""
 
+import os
 import sys
 
 import typer
@@ -38,13 +39,26 @@ for module in (secret, sandbox, later):
 def main() -> None:
     """Run the command line and exit with its status."""
     try:
-        app(prog_name="syncd")
+        try:
+            app(prog_name="syncd")
+        finally:
+            # Here, not at the interpreter's end: a full disk below a redirect is an error.
+            sys.stdout.flush()
     except SyncdError as error:
         complain(error)
         sys.exit(exit_status(error))
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # The reader (`| head`) has gone; Python would complain again while flushing.
-        sys.stderr.close()
+        _forget_output()
         sys.exit(Exit.FAILED)
+    except OSError as error:
+        _forget_output()
+        place = f"{error.filename}: " if error.filename else ""
+        complain(SyncdError(f"{place}{error.strerror or error}"))
+        sys.exit(Exit.FAILED)
+
+
+def _forget_output() -> None:
+    """Point standard output at nothing: Python would try, and complain, once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,7 @@
 """`syncd quarantine …`: messages that could not be taken."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -63,22 +64,27 @@ def drop(
 
 def _act(verb: str, ids: list[str], *, every: bool, config: ConfigOption, json: bool) -> None:
     from syncd.cli.client import Road
-    from syncd.cli.road import over_road
+    from syncd.cli.road import Results, ask_each, over_road
 
-    async def go(road: Road) -> list[JsonValue]:
+    async def go(road: Road) -> Results:
         chosen = ids
         if every:
             chosen = [item["id"] async for item in road.pages("/api/v1/quarantine")]
         elif not chosen:
             raise typer.BadParameter("name an ID, or --all")
-        return [await road.post(f"/api/v1/quarantine/{one}/{verb}") for one in chosen]
+        return await ask_each(
+            chosen, lambda one: road.post(f"/api/v1/quarantine/{quote(one, safe='')}/{verb}")
+        )
 
-    items = over_road(config, go, needs_daemon=True)
+    results = over_road(config, go, needs_daemon=True)
     if json:
-        print_json({"items": items, "next": None})
-        return
-    for item in items:
-        say(f"{item['id']}: {item['result']}")
+        print_json({"items": results.items, "next": None})
+    else:
+        for item in results.items:
+            say(f"{item['id']}: {item['result']}")
+        if not results.items and not results.failures:
+            say("nothing is quarantined")
+    results.end()
 
 
 def _all(config: ConfigOption, *, needs_daemon: bool) -> list[JsonValue]:

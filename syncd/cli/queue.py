@@ -102,14 +102,17 @@ def cancel(
 
 def _act(verb: str, ids: list[int], *, config: ConfigOption, json: bool) -> None:
     from syncd.cli.client import Road
-    from syncd.cli.road import over_road
+    from syncd.cli.road import Results, ask_each, over_road
 
-    async def go(road: Road) -> list[JsonValue]:
-        return [await road.post(f"/api/v1/outgoing/{one}/{verb}") for one in ids]
+    async def go(road: Road) -> Results:
+        return await ask_each(
+            map(str, ids), lambda one: road.post(f"/api/v1/outgoing/{one}/{verb}")
+        )
 
-    items = over_road(config, go, needs_daemon=True)
+    results = over_road(config, go, needs_daemon=True)
     if json:
-        print_json({"items": items, "next": None})
-        return
-    for item in items:
-        say(f"{item['id']}: {item['state']}")
+        print_json({"items": results.items, "next": None})
+    else:
+        for item in results.items:
+            say(f"{item['id']}: {item['state']}")
+    results.end()

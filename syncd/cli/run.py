@@ -7,7 +7,7 @@ import typer
 
 from syncd.cli.exits import Exit
 from syncd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from syncd.cli.output import print_json, say
+from syncd.cli.output import plain, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +47,12 @@ def once(
     else:
         for report in summary["mailboxes"]:
             print_report(report)
+        for waiting in summary["not_polled"]:
+            say(f"{waiting['address']}: not polled: {plain(waiting['why'])}")
+        for failure in summary["sent"]["failures"]:
+            say(f"{failure['address']}: not sent: {plain(failure['cause'])}")
+            say(f"    the server said: {plain(failure['words'])}")
+            say(f"    what to do: {plain(failure['remedy'])}")
         say(summary["summary"])
     if not summary["ok"]:
         raise typer.Exit(Exit.FAILED)

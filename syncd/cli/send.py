@@ -8,6 +8,7 @@ import typer
 
 from syncd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from syncd.cli.output import JsonValue, print_json, say
+from syncd.errors import Refused
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +18,14 @@ def register(app: typer.Typer) -> None:
 
 def send(
     file: Annotated[
-        Path | None, typer.Argument(help="An RFC 5322 message; absent or -: standard input.")
+        Path | None,
+        typer.Argument(
+            help="An RFC 5322 message; absent or -: standard input.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            allow_dash=True,
+        ),
     ] = None,
     *,
     sender: Annotated[
@@ -36,14 +44,14 @@ def send(
     """Queue a message; it is committed before this command returns."""
     import asyncio
 
-    from syncd.cli.client import Road, open_road
+    from syncd.cli.client import Road, mailbox_path, open_road
 
     raw = sys.stdin.buffer.read() if file is None or str(file) == "-" else file.read_bytes()
     headers = {"content-type": "message/rfc822"}
     if key is not None:
+        if not (key.isascii() and key.isprintable()):
+            raise Refused("--idempotency-key", "must be printable ASCII, as HTTP headers are")
         headers["idempotency-key"] = key
-    if to:
-        headers["x-envelope-to"] = ", ".join(to)
 
     async def go() -> JsonValue:
         async with open_road(config, needs_daemon=False, writes=True) as road:
@@ -51,7 +59,9 @@ def send(
 
     async def queue(road: Road) -> JsonValue:
         address = sender or _from_address(raw)
-        return await road.post(f"/api/v1/mailboxes/{address}/outgoing", raw, headers)
+        return await road.post(
+            mailbox_path(address, "outgoing"), raw, headers, recipient=to or None
+        )
 
     accepted = asyncio.run(go())
     if json:

@@ -50,20 +50,31 @@ async def _round(
             parts.poller.stop()
             parts.dispatcher.stop()
             await asyncio.wait(rounds)  # noqa: TID251 - both are this group's own tasks
-    waiting = [
+    return _summary(chosen, reports, sent)
+
+
+def _summary(
+    chosen: Sequence[Entry], reports: Sequence[Mapping[str, Any]], sent: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    not_polled = [
         {"address": e.record.address, "why": e.standing(Direction.INCOMING).why}
         for e in chosen
         if not e.standing(Direction.INCOMING).may_connect
     ]
     failed = sum(report["result"] != "ok" for report in reports)
     taken = sum(report["taken"] for report in reports)
+    said = (
+        f"{len(reports)} mailboxes polled ({failed} failed), {len(not_polled)} not polled; "
+        f"{taken} messages taken; {sent['sent']} sent, {sent['deferred']} deferred, "
+        f"{sent['failed']} refused, {sent['outcome_unknown']} with unknown outcome; "
+        f"{len(sent['failures'])} mailboxes could not send"
+    )
     return {
-        "ok": not failed and not sent["failures"],
+        "ok": not failed and not sent["failures"] and not sent["failed"],
         "mailboxes": reports,
-        "not_polled": waiting,
+        "not_polled": not_polled,
         "sent": sent,
-        "summary": f"{len(reports)} mailboxes polled, {failed} failed, {len(waiting)} not polled; "
-        f"{taken} messages taken, {sent['sent']} sent, {sent['deferred']} deferred",
+        "summary": said,
     }
 
 

@@ -128,6 +128,10 @@ def record_failure(
             return Recorded(replace(failed, next_at=None))
         case Retry(at=at, alert=alert):
             waits = replace(failed, next_at=at, postponed_until=at, postponed_why=failure.cause)
+            if record.last_success_at is None:  # the first connection was the test
+                waits = replace(
+                    waits, status=TestStatus.FAILURE, status_at=now, status_text=failure.cause
+                )
             return Recorded(waits, opened=(texts.failing(failure, *whose),) if alert else ())
         case _:
             assert_never(verdict)

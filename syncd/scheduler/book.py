@@ -43,7 +43,9 @@ class Entry:
     def standing(self, direction: Direction) -> Standing:
         """Tell what one direction may do now, and why."""
         known = self.direction(direction)
-        stopped = known.status is TestStatus.FAILURE and not known.enabled
+        stopped = (
+            known.status is TestStatus.FAILURE and not known.enabled and known.next_at is None
+        )
         return standing(
             self.mailbox,
             direction,

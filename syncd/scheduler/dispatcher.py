@@ -71,8 +71,16 @@ class Dispatcher:
                 sent = await self._rounds.run_now(mailbox_id)
                 totals.update(sent.settled)
                 if sent.failure is not None:
-                    address = self._tools.book.address_of(mailbox_id)
-                    failures.append({"address": address, "words": sent.failure.words})
+                    failures.append(
+                        {
+                            "address": self._tools.book.address_of(mailbox_id),
+                            "code": sent.failure.code,
+                            "server": sent.failure.server,
+                            "words": sent.failure.words,
+                            "cause": sent.failure.cause,
+                            "remedy": sent.failure.remedy,
+                        }
+                    )
         return {
             "sent": totals["outgoing.sent"],
             "deferred": totals["outgoing.deferred"],

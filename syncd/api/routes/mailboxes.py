@@ -43,25 +43,26 @@ def routes(desk: Desk) -> APIRouter:
         following = shown[-1].record.address_key if len(chosen) > limit else None
         return views.page([views.mailbox(entry) for entry in shown], following)
 
-    @router.get("/{address}")
-    async def show(address: str) -> Json:
-        """Show one mailbox by address or id. Scope: state."""
-        return views.mailbox(find(desk, address))
-
-    @router.post("/{address}/poll")
+    @router.post("/{address:path}/poll")
     async def poll(address: str) -> Mapping[str, Any]:
         """Poll now, or join the poll under way; answers when it has ended. Scope: operate."""
         return await desk.poll(find(desk, address))
 
-    @router.post("/{address}/approve")
+    @router.post("/{address:path}/approve")
     async def approve(address: str, request: Request) -> Json:
         """Let syncd connect to this mailbox. Scope: approve."""
         return await _judge(desk, find(desk, address), _who(request), is_approved=True)
 
-    @router.post("/{address}/reject")
+    @router.post("/{address:path}/reject")
     async def reject(address: str, request: Request) -> Json:
         """Forbid syncd to connect to this mailbox. Scope: approve."""
         return await _judge(desk, find(desk, address), _who(request), is_approved=False)
+
+    # Last: a local part may hold a slash (RFC 5322), so this one takes whatever is left.
+    @router.get("/{address:path}")
+    async def show(address: str) -> Json:
+        """Show one mailbox by address or id. Scope: state."""
+        return views.mailbox(find(desk, address))
 
     return router
 

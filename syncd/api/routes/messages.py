@@ -2,19 +2,21 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
 from syncd.api import views
 from syncd.api.desk import Desk
 from syncd.api.routes.mailboxes import find
-from syncd.api.views import Json
+from syncd.api.views import LARGEST_ID, Json
 from syncd.errors import NotFound
 from syncd.model.mail import MessageId
 from syncd.store import messages
 from syncd.store.messages import MessageRecord
 
 MOST_ITEMS = 1000
+
+Id = Annotated[int, Path(ge=0, le=LARGEST_ID)]
 
 
 def routes(desk: Desk) -> APIRouter:
@@ -23,7 +25,7 @@ def routes(desk: Desk) -> APIRouter:
 
     @router.get("")
     async def list_messages(
-        after: int = 0,
+        after: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0,
         limit: Annotated[int, Query(ge=1, le=MOST_ITEMS)] = 100,
         mailbox: str | None = None,
     ) -> Json:
@@ -36,12 +38,12 @@ def routes(desk: Desk) -> APIRouter:
         return views.page([views.message(record) for record in records], following)
 
     @router.get("/{message_id}")
-    async def show(message_id: int) -> Json:
+    async def show(message_id: Id) -> Json:
         """Show what is known of one message. Scope: mail:read."""
         return views.message(await _get(desk, message_id))
 
     @router.get("/{message_id}/raw", response_class=StreamingResponse)
-    async def raw(message_id: int) -> StreamingResponse:
+    async def raw(message_id: Id) -> StreamingResponse:
         """Give the bytes as the server sent them, proved by SHA-256. Scope: mail:read."""
         record = await _get(desk, message_id)
         return StreamingResponse(

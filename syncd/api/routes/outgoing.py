@@ -4,12 +4,12 @@ import secrets
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 
 from syncd.api import views
 from syncd.api.desk import Desk
 from syncd.api.routes.mailboxes import find
-from syncd.api.views import Json
+from syncd.api.views import LARGEST_ID, Json
 from syncd.errors import NotFound, Refused
 from syncd.model.mail import OutgoingId, OutgoingState
 from syncd.outgoing import queue
@@ -22,17 +22,19 @@ from syncd.store.outbox import AttemptRow, OutgoingRow
 
 MOST_ITEMS = 500
 
+Id = Annotated[int, Path(ge=0, le=LARGEST_ID)]
+
 
 def routes(desk: Desk) -> APIRouter:
     """Build the routes over one desk."""
     router = APIRouter(tags=["outgoing"])
 
-    @router.post("/mailboxes/{address}/outgoing", status_code=202)
+    @router.post("/mailboxes/{address:path}/outgoing", status_code=202)
     async def submit(
         address: str,
         request: Request,
         idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
-        x_envelope_to: Annotated[str | None, Header()] = None,
+        recipient: Annotated[list[str] | None, Query()] = None,
     ) -> Json:
         """Queue a message/rfc822; committed before the answer. Scope: mail:send."""
         entry = find(desk, address)
@@ -47,7 +49,7 @@ def routes(desk: Desk) -> APIRouter:
             ),
             now=desk.now(),
             token=secrets.token_hex(16),
-            recipients=_envelope(x_envelope_to),
+            recipients=_envelope(recipient),
         )
         accepted = await queue.enqueue(
             desk.db, composed, entry.record, now=desk.now(), idempotency_key=idempotency_key
@@ -62,7 +64,7 @@ def routes(desk: Desk) -> APIRouter:
 
     @router.get("/outgoing")
     async def list_outgoing(
-        after: int = 0,
+        after: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0,
         limit: Annotated[int, Query(ge=1, le=MOST_ITEMS)] = 100,
         state: OutgoingState | None = None,
         mailbox: str | None = None,
@@ -75,10 +77,12 @@ def routes(desk: Desk) -> APIRouter:
             )
         )
         following = rows[-1].id if len(rows) == limit else None
-        return views.page([views.outgoing(row) for row in rows], following)
+        return views.page(
+            [views.outgoing(row, desk.book[row.mailbox_id]) for row in rows], following
+        )
 
     @router.get("/outgoing/{outgoing_id}")
-    async def show(outgoing_id: int) -> Json:
+    async def show(outgoing_id: Id) -> Json:
         """Show one message with its delivery history. Scope: mail:read."""
 
         async def rows(reader: Reader) -> tuple[OutgoingRow | None, Sequence[AttemptRow]]:
@@ -91,27 +95,27 @@ def routes(desk: Desk) -> APIRouter:
         if row is None:
             raise NotFound(f"there is no outgoing message {outgoing_id}")
         return {
-            **views.outgoing(row),
+            **views.outgoing(row, desk.book[row.mailbox_id]),
             "history": [views.attempt(one) for one in history],
         }
 
     @router.post("/outgoing/{outgoing_id}/retry")
-    async def retry(outgoing_id: int) -> Json:
+    async def retry(outgoing_id: Id) -> Json:
         """Try a message again now. Scope: operate."""
         return await _command(desk, outgoing_id, Command.RETRY)
 
     @router.post("/outgoing/{outgoing_id}/cancel")
-    async def cancel(outgoing_id: int) -> Json:
+    async def cancel(outgoing_id: Id) -> Json:
         """Cancel what is not answered yet. Scope: operate."""
         return await _command(desk, outgoing_id, Command.CANCEL)
 
     return router
 
 
-async def _command(desk: Desk, outgoing_id: int, wish: Command) -> Json:
+async def _command(desk: Desk, outgoing_id: Id, wish: Command) -> Json:
     row = await queue.command(desk.db, OutgoingId(outgoing_id), wish, desk.now())
     desk.outgoing_changed(desk.book[row.mailbox_id])
-    return views.outgoing(row)
+    return views.outgoing(row, desk.book[row.mailbox_id])
 
 
 async def _body(request: Request, largest: int) -> bytes:
@@ -128,5 +132,8 @@ async def _body(request: Request, largest: int) -> bytes:
     return b"".join(pieces)
 
 
-def _envelope(header: str | None) -> list[str] | None:
-    return None if header is None else parse_address_list(header, "X-Envelope-To")
+def _envelope(recipients: list[str] | None) -> list[str] | None:
+    """Return the recipients that were named apart from the headers, if any were."""
+    if recipients is None:
+        return None
+    return [one for text in recipients for one in parse_address_list(text, "recipient")]
