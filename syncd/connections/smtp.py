@@ -29,7 +29,7 @@ from aiosmtplib.protocol import SMTPProtocol
 from syncd.connections.seams import EnvelopeReplies, UnlockedLogin
 from syncd.connections.smtp_login import begin_proof, choose_mechanism, without_secrets
 from syncd.connections.stream import connect, tls_failure
-from syncd.connections.tls import context_for, matches_pin, server_name
+from syncd.connections.tls import check_pin, context_for, server_name
 from syncd.errors import (
     BytesBeforeTls,
     CommandRefused,
@@ -40,7 +40,6 @@ from syncd.errors import (
     ServerError,
     TimedOut,
     TlsFailed,
-    TlsFailure,
     TlsNotOffered,
 )
 from syncd.model.profile import Endpoint, Security
@@ -452,14 +451,13 @@ async def _connect(endpoint: Endpoint, patience: Patience) -> _Conversation:
 
 
 def _check_pin(endpoint: Endpoint, conversation: _Conversation) -> None:
-    transport = conversation.transport
-    if endpoint.tls_pin is None or transport is None:
+    if conversation.transport is None:
         return
-    certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    if not matches_pin(certificate, endpoint.tls_pin):
+    try:
+        check_pin(endpoint, conversation.transport.get_extra_info("ssl_object"))
+    except TlsFailed:
         conversation.abort()
-        words = "the certificate is not the pinned one"
-        raise TlsFailed(endpoint.place, Phase.TLS, words, TlsFailure.PIN_MISMATCH)
+        raise
 
 
 def _path(address: str) -> bytes:

@@ -20,10 +20,10 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from syncd.connections.tls import (
+    check_pin,
     classify_tls_error,
     context_for,
     describe_tls_error,
-    matches_pin,
     server_name,
 )
 from syncd.errors import (
@@ -33,7 +33,6 @@ from syncd.errors import (
     ServerError,
     TimedOut,
     TlsFailed,
-    TlsFailure,
     Unreachable,
 )
 from syncd.model.profile import Endpoint, IpVersion, Security
@@ -181,18 +180,17 @@ class Stream(asyncio.Protocol):
             if isinstance(exc, OSError):
                 raise tls_failure(exc, self._endpoint) from exc
             raise
-        self.check_pin()
+        self._check_pin()
 
-    def check_pin(self) -> None:
-        """Compare the server's certificate with the one that is pinned, if one is."""
-        pin = self._endpoint.tls_pin
-        if pin is None or self._transport is None:
+    def _check_pin(self) -> None:
+        """Drop the connection if the server's certificate is not the one that is pinned."""
+        if self._transport is None:
             return
-        tls = self._transport.get_extra_info("ssl_object")
-        if not matches_pin(tls.getpeercert(binary_form=True), pin):
-            self.abort()
-            words = "the certificate is not the one that is pinned"
-            raise TlsFailed(self._endpoint.place, Phase.TLS, words, TlsFailure.PIN_MISMATCH)
+        try:
+            check_pin(self._endpoint, self._transport.get_extra_info("ssl_object"))
+        except TlsFailed as exc:
+            self.fail(exc)
+            raise
 
     def fail(self, error: ServerError) -> None:
         """End the connection for this reason; the first one counts."""
@@ -228,7 +226,7 @@ class Stream(asyncio.Protocol):
             sock.close()
             raise
         if tls:
-            self.check_pin()
+            self._check_pin()
 
     def _watch(self) -> None:
         """Look at the deadlines, and again when the next one may have passed.

@@ -1,7 +1,8 @@
 """TLS towards mail servers: contexts made once, failures told apart.
 
-The chain and the name are always verified; a profile may bring its own authority
-(`tls_ca`), another name (`tls_server_name`), and pin one certificate on top (`tls_pin`).
+Chain and name are verified; a profile may bring its own authority (`tls_ca`) and another name
+(`tls_server_name`). A pinned certificate (`tls_pin`) is a verification of its own, stricter
+than both: neither chain nor name nor date is asked then, only whether it is this certificate.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from syncd.errors import Refused, TlsFailure
+from syncd.errors import Phase, Refused, TlsFailed, TlsFailure
 from syncd.model.profile import Endpoint
 
 _MOST_CONTEXTS = 256  # one per authority file; each is 0.8 MB and 25 ms of CPU
@@ -28,6 +29,10 @@ _VERIFY_CODES: Mapping[int, TlsFailure] = {
     62: TlsFailure.WRONG_NAME,
     64: TlsFailure.WRONG_NAME,  # the address, where the server is named by one
 }
+_WRONG_NAME_CODES = frozenset(
+    code for code, kind in _VERIFY_CODES.items() if kind is TlsFailure.WRONG_NAME
+)
+_MOST_NAMES = 10  # of a certificate that is shown; some hold a hundred
 _NOT_TLS = frozenset(
     {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"}
     | {"RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE"}
@@ -37,8 +42,11 @@ _NOT_TLS = frozenset(
 def context_for(endpoint: Endpoint) -> ssl.SSLContext:
     """Return the context for a server, shared by all that trust the same authorities.
 
-    Raises Refused when the authority file cannot be used.
+    For a pinned server it verifies nothing: whoever connects calls `check_pin` before he says
+    a word. Raises Refused when the authority file cannot be used.
     """
+    if endpoint.tls_pin is not None:
+        return _pinned_context()
     if endpoint.tls_ca is None:
         return _context(None, 0)
     try:
@@ -52,7 +60,40 @@ def context_for(endpoint: Endpoint) -> ssl.SSLContext:
 def _context(authorities: Path | None, _changed_ns: int) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=authorities)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslobject_class = _Telling
     return context
+
+
+@lru_cache(maxsize=1)
+def _pinned_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # `check_pin` verifies
+    return context
+
+
+class _Telling(ssl.SSLObject):
+    """A handshake that notes on its failure whose certificate it was shown."""
+
+    def do_handshake(self) -> None:
+        """Shake hands; a certificate for another name is told with the names it is for."""
+        try:
+            super().do_handshake()
+        except ssl.SSLCertVerificationError as exc:
+            names = _names_shown(self) if exc.verify_code in _WRONG_NAME_CODES else []
+            if names:
+                exc.add_note(f"the certificate is for {', '.join(names)}")
+            raise
+
+
+def _names_shown(handshake: ssl.SSLObject) -> list[str]:
+    """Return the names of the certificate that was refused; none where Python hides them."""
+    # Public only as DER, and only from Python 3.13 on.
+    chain_of = getattr(getattr(handshake, "_sslobj", None), "get_unverified_chain", None)
+    chain = chain_of() if chain_of else None
+    alternatives = chain[0].get_info().get("subjectAltName", ()) if chain else ()
+    return [name for _, name in alternatives][:_MOST_NAMES]
 
 
 def server_name(endpoint: Endpoint) -> str:
@@ -72,12 +113,18 @@ def classify_tls_error(error: BaseException) -> TlsFailure:
 def describe_tls_error(error: BaseException) -> str:
     """Return the handshake's own words, without Python's file and line."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {error.verify_message}"
+        told = (error.verify_message.rstrip("."), *getattr(error, "__notes__", ()))
+        return f"certificate verify failed: {'; '.join(told)}"
     reason = getattr(error, "reason", None)  # OpenSSL's name for it
     return str(reason or error) or type(error).__name__
 
 
-def matches_pin(certificate: bytes, pin: str) -> bool:
-    """Tell whether a certificate (DER) has this SHA-256, in hex, with or without colons."""
-    found = hashlib.sha256(certificate).hexdigest()
-    return hmac.compare_digest(found, pin.replace(":", "").strip().lower())
+def check_pin(endpoint: Endpoint, handshake: ssl.SSLObject) -> None:
+    """Raise TlsFailed unless the server showed the certificate that is pinned, if one is."""
+    if endpoint.tls_pin is None:
+        return
+    wanted = endpoint.tls_pin.replace(":", "").strip().lower()
+    found = hashlib.sha256(handshake.getpeercert(binary_form=True) or b"").hexdigest()
+    if not hmac.compare_digest(found, wanted):
+        words = f"the certificate's SHA-256 is {found}, tls_pin wants {wanted}"
+        raise TlsFailed(endpoint.place, Phase.TLS, words, TlsFailure.PIN_MISMATCH)

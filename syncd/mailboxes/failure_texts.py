@@ -237,17 +237,17 @@ TLS_MEANINGS: Mapping[TlsFailure, Meaning] = {
     TlsFailure.SELF_SIGNED: _of_certificate(
         "tls_self_signed",
         "The server's certificate is signed by itself.",
-        "If it is yours: name it in tls_ca, or pin it with tls_pin.",
+        "If it is yours: name its file in tls_ca, or set tls_pin to its SHA-256; either suffices.",
     ),
     TlsFailure.UNKNOWN_AUTHORITY: _of_certificate(
         "tls_unknown_authority",
         "Nobody this machine trusts has signed the server's certificate.",
-        "Name the signing authority's certificate in tls_ca.",
+        "Name the signing authority's file in tls_ca, or set tls_pin to the certificate's SHA-256.",
     ),
     TlsFailure.PIN_MISMATCH: _of_certificate(
         "tls_pin_mismatch",
         "The server shows another certificate than the one pinned.",
-        "If its operator renewed it, set the new tls_pin; else suspect the network.",
+        "If its operator renewed it, set tls_pin to the SHA-256 found; else suspect the network.",
     ),
     TlsFailure.NOT_TLS: _of_certificate(
         "tls_not_tls",

@@ -5,6 +5,7 @@ Short exchanges that read as text are dialogues in `pop3/`; here is what takes s
 
 import asyncio
 import contextlib
+import hashlib
 import ssl
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
@@ -158,10 +159,11 @@ async def test_a_cut_anywhere_leaves_whole_messages_and_deletes_nothing() -> Non
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A server's context and the authority its client trusts."""
+    """A server's context, the authority its client trusts, the SHA-256 of the certificate."""
 
     server: ssl.SSLContext
     authority: Path
+    fingerprint: str
 
 
 def chain_of(kind: TlsFailure | None, folder: Path) -> Chain:
@@ -175,12 +177,16 @@ def chain_of(kind: TlsFailure | None, folder: Path) -> Chain:
         own = self_signed()
         (folder / "own.pem").write_bytes(own.chain + own.key)
         context.load_cert_chain(folder / "own.pem")
+        certificate = own.chain
     else:
         before = past - timedelta(days=1) if past else None
-        issuer.issue_cert(name, not_after=past, not_before=before).configure_cert(context)
+        leaf = issuer.issue_cert(name, not_after=past, not_before=before)
+        leaf.configure_cert(context)
+        certificate = leaf.cert_chain_pems[0].bytes()
     authority = folder / "ca.pem"
     authority.write_bytes(trusted.cert_pem.bytes())
-    return Chain(context, authority)
+    der = ssl.PEM_cert_to_DER_cert(certificate.decode())
+    return Chain(context, authority, hashlib.sha256(der).hexdigest())
 
 
 def tls_endpoint(port: int, chain: Chain, security: Security = Security.TLS) -> Endpoint:
@@ -243,7 +249,22 @@ async def test_a_certificate_that_is_not_the_pinned_one_gets_no_password(
         with pytest.raises(TlsFailed) as failed:
             await log_in(replace(endpoint, port=server.port))
     assert failed.value.kind is TlsFailure.PIN_MISMATCH
+    assert chain.fingerprint in failed.value.words
     assert not any(b"USER" in heard for heard in server.heard)
+
+
+@pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS])
+@pytest.mark.parametrize("flaw", FLAWS)
+async def test_the_pinned_certificate_is_taken_whoever_signed_it_and_for_whom(
+    flaw: TlsFailure, security: Security, tmp_path: Path
+) -> None:
+    chain = chain_of(flaw, tmp_path)
+    stls = [*GREETING, Hear(b"STLS\r\n"), Say(b"+OK\r\n"), Upgrade(chain.server)]
+    script = [*(GREETING if security is Security.TLS else stls), *LOGIN]
+    tls = chain.server if security is Security.TLS else None
+    async with scripted(script, tls=tls) as server:
+        pinned = replace(pop3_endpoint(server.port, security), tls_pin=chain.fingerprint)
+        await log_in(pinned)
 
 
 async def test_a_server_that_speaks_no_tls_is_told_apart(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """TLS contexts are shared, and every way a handshake fails has its name."""
 
+import asyncio
 import hashlib
 import os
 import ssl
@@ -10,14 +11,16 @@ import pytest
 import trustme
 
 from syncd.connections.tls import (
+    check_pin,
     classify_tls_error,
     context_for,
     describe_tls_error,
-    matches_pin,
     server_name,
 )
-from syncd.errors import Refused, TlsFailure
+from syncd.errors import Refused, TlsFailed, TlsFailure
+from syncd.model.profile import Endpoint
 from tests.support.pop3_client import pop3_endpoint
+from tests.support.scripted import HOST, Hang, scripted
 
 ENDPOINT = pop3_endpoint(995)
 
@@ -78,9 +81,60 @@ def test_errors_without_a_reason_are_described_all_the_same() -> None:
     assert classify_tls_error(ConnectionResetError()) is TlsFailure.OTHER
 
 
-def test_a_pin_is_written_with_or_without_colons() -> None:
-    digest = hashlib.sha256(b"certificate").hexdigest()
+def test_a_pinned_server_needs_no_authority_and_no_name(tmp_path: Path) -> None:
+    context = context_for(replace(ENDPOINT, tls_pin="00" * 32, tls_ca=tmp_path / "none.pem"))
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+async def shown(certificate: trustme.LeafCert, endpoint: Endpoint) -> ssl.SSLObject:
+    """Shake hands with a server that shows this certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    async with scripted([Hang()], tls=context) as server:
+        reader, writer = await asyncio.open_connection(
+            HOST, server.port, ssl=context_for(endpoint), server_hostname=server_name(endpoint)
+        )
+        handshake: ssl.SSLObject = writer.get_extra_info("ssl_object")
+        writer.close()
+        await reader.read()
+    return handshake
+
+
+async def test_a_pin_is_written_with_or_without_colons() -> None:
+    certificate = trustme.CA().issue_cert("elsewhere.example")
+    digest = sha256_of(certificate)
+    pinned = replace(ENDPOINT, tls_pin=digest)
+    handshake = await shown(certificate, pinned)
+    check_pin(ENDPOINT, handshake)
+    check_pin(pinned, handshake)
     colons = ":".join(digest[i : i + 2] for i in range(0, 64, 2)).upper()
-    assert matches_pin(b"certificate", digest)
-    assert matches_pin(b"certificate", colons)
-    assert not matches_pin(b"another", digest)
+    check_pin(replace(ENDPOINT, tls_pin=colons), handshake)
+
+
+async def test_a_wrong_pin_is_told_with_both_fingerprints() -> None:
+    certificate = trustme.CA().issue_cert("elsewhere.example")
+    pinned = replace(ENDPOINT, tls_pin="00" * 32)
+    handshake = await shown(certificate, pinned)
+    with pytest.raises(TlsFailed) as failed:
+        check_pin(pinned, handshake)
+    assert failed.value.kind is TlsFailure.PIN_MISMATCH
+    assert failed.value.words == (
+        f"the certificate's SHA-256 is {sha256_of(certificate)}, tls_pin wants {'00' * 32}"
+    )
+
+
+async def test_a_certificate_for_another_name_is_told_with_its_names(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    (tmp_path / "ca.pem").write_bytes(authority.cert_pem.bytes())
+    certificate = authority.issue_cert("mail.example", "192.0.2.7")
+    with pytest.raises(ssl.SSLCertVerificationError) as failed:
+        await shown(certificate, replace(ENDPOINT, tls_ca=tmp_path / "ca.pem"))
+    assert classify_tls_error(failed.value) is TlsFailure.WRONG_NAME
+    words = describe_tls_error(failed.value)
+    assert "not valid for '127.0.0.1'; the certificate is for mail.example, 192.0.2.7" in words
+
+
+def sha256_of(certificate: trustme.LeafCert) -> str:
+    pem = certificate.cert_chain_pems[0].bytes().decode()
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
