@@ -84,7 +84,7 @@ class LocalServer:
             ) from error
 
     def _bind(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         refuse_living(self._path)
         self._path.unlink(missing_ok=True)
         # The socket is born unreachable (its directory entry appears with bind) and gets its
