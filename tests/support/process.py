@@ -187,8 +187,8 @@ class Daemon:
         raise AssertionError(f"the kernel does not tell {what}")
 
     def tell(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        self.process.send_signal(number)
+        """Send it a signal; whatever runs it (strace) gets it as well, and has none of it."""
+        os.killpg(self.process.pid, number)
 
     async def ended(self) -> int:
         """Wait for its end and return the status; the whole log is there then."""
