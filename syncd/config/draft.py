@@ -1,8 +1,9 @@
 """The well-formed part of a configuration that has mistakes, so that the rules can still run.
 
 What is wrong in itself is taken out: the key where its section can do without it, else the
-section, else the whole profile or mailbox. The rules ask `sound` before they conclude
-anything from a place that may have lost something.
+section. What a profile or mailbox cannot be without gets a stand-in, so that the rest of it is
+looked at too. The rules ask `sound` before they conclude anything from a place that may have
+lost something.
 """
 
 from bisect import bisect_left
@@ -14,9 +15,9 @@ from pydantic import ValidationError
 
 from syncd.config.anatomy import section_at
 from syncd.config.problems import Loc
-from syncd.config.schema import Settings
+from syncd.config.schema import ProfileType, Settings
 from syncd.config.secrets import SecretReading
-from syncd.config.strict_yaml import Value, YamlList, YamlMap, place_near, value_at
+from syncd.config.strict_yaml import Value, YamlList, YamlMap, place_near, place_of
 
 LISTS: Final = ("profiles", "mailboxes")
 """The lists whose items stand for themselves."""
@@ -30,11 +31,9 @@ class Draft:
     tree: YamlMap
     """What was written: the same items as in `settings`, in the same order."""
     lost: frozenset[Loc] = frozenset()
-    """What was taken out."""
+    """What was taken out, or has a stand-in."""
     around_lost: frozenset[Loc] = frozenset()
     """What something was taken out of."""
-    lost_profiles: frozenset[str] = frozenset()
-    """Names of profiles that were taken out whole."""
 
     @classmethod
     def of(cls, settings: Settings, tree: YamlMap) -> Self:
@@ -47,6 +46,10 @@ class Draft:
             loc in self.around_lost or not self.lost.isdisjoint(_beginnings(loc))
             for loc in locs
         )
+
+    def has(self, *locs: Loc) -> bool:
+        """Tell whether all of these were written, and are well-formed."""
+        return all(place_of(self.tree, loc) is not None for loc in locs)
 
     def where(self, loc: Loc) -> str:
         """Name a place in a sentence."""
@@ -67,19 +70,17 @@ def well_formed_part(
     except ValidationError:
         return None  # more is wrong than could be taken out; the problems found will do
     lost = frozenset(_moved_up(loc, items) for loc in gone.difference(items))
-    names = (value_at(tree, (*loc, "name")) for loc in items if loc[0] == "profiles")
     return Draft(
         settings,
         part,
         lost=lost,
         around_lost=frozenset(beginning for loc in lost for beginning in _beginnings(loc)),
-        lost_profiles=frozenset(name for name in names if isinstance(name, str)),
     )
 
 
 def _removable(loc: Loc) -> Loc:
     """Return the smallest thing around a mistake that its section can do without."""
-    while len(loc) > 1 and not _is_item(loc):
+    while len(loc) > 1 and not _is_item(loc) and _stand_in(loc) is None:
         *_, step = loc
         section = section_at(loc[:-1])
         field = section.model_fields.get(str(step)) if section else None
@@ -95,6 +96,19 @@ def _is_item(loc: Loc) -> bool:
             return name in LISTS
         case _:
             return False
+
+
+def _stand_in(loc: Loc) -> str | None:
+    """Return what stands for a lost value without which nothing else could be looked at."""
+    match loc:
+        case ("profiles", int(n), "name"):
+            return f"?{n}"
+        case ("profiles", int(), "type"):
+            return ProfileType.POP3_SMTP
+        case ("mailboxes", int(n), "address"):
+            return f"lost-{n}@draft.invalid"
+        case _:
+            return None
 
 
 def _without(node: Value, gone: Iterable[Loc], loc: Loc) -> Value:
@@ -113,6 +127,11 @@ def _without(node: Value, gone: Iterable[Loc], loc: Loc) -> Value:
                 if (*loc, key) not in below:
                     kept = _without(value, steps.get(key, ()), (*loc, key))
                     pruned.put(key, kept, node.key_places[key], node.value_places[key])
+            for name in map(str, steps):
+                stand_in = _stand_in((*loc, name))
+                if (*loc, name) in below and stand_in is not None:
+                    place = node.value_places.get(name, node.place)
+                    pruned.put(name, stand_in, place, place)
             return pruned
         case YamlList():
             shortened = YamlList(node.place)

@@ -39,8 +39,7 @@ def check(draft: Draft) -> Iterator[Finding]:
         loc: Loc = ("profiles", n)
         yield from _sides(profile, loc, draft)
         yield from _profile_credentials(profile, loc, draft)
-        if draft.sound((*loc, "retry")):
-            yield from _retry(profile.retry, (*loc, "retry"))
+        yield from _retry(profile.retry, (*loc, "retry"), draft)
     yield from _impersonation_is_needed(draft)
     yield from _addresses(draft)
     for n, mailbox in enumerate(draft.settings.mailboxes):
@@ -60,6 +59,8 @@ def default_profile(settings: Settings) -> str | None:
 def _profile_names(draft: Draft) -> Iterator[Finding]:
     first: dict[str, int] = {}
     for n, profile in enumerate(draft.settings.profiles):
+        if not draft.sound(("profiles", n, "name")):
+            continue
         other = first.setdefault(profile.name.casefold(), n)
         if other != n:
             where = draft.where(("profiles", other, "name"))
@@ -70,7 +71,11 @@ def _profile_names(draft: Draft) -> Iterator[Finding]:
 def _default_profile(draft: Draft) -> Iterator[Finding]:
     profiles = draft.settings.profiles
     named = draft.settings.email_settings.profile
-    marked = [n for n, profile in enumerate(profiles) if profile.default]
+    marked = [
+        n
+        for n, profile in enumerate(profiles)
+        if profile.default and draft.sound(("profiles", n, "name"))
+    ]
     for n in marked[1:]:
         where = draft.where(("profiles", marked[0], "default"))
         yield Finding(
@@ -196,11 +201,12 @@ def _login(
                     yield Finding((*loc, key), "is required with source: profile")
 
 
-def _retry(retry: schema.Retry, loc: Loc) -> Iterator[Finding]:
-    if retry.first > retry.longest:
-        yield Finding((*loc, "first"), "must not be longer than retry.longest")
-    if retry.longest > retry.lifetime:
-        yield Finding((*loc, "longest"), "must not be longer than retry.lifetime")
+def _retry(retry: schema.Retry, loc: Loc, draft: Draft) -> Iterator[Finding]:
+    for shorter, longer in (("first", "longest"), ("longest", "lifetime")):
+        # A lost key may have been one of the two, misspelt; unless both are there.
+        certain = draft.sound(loc) or draft.has((*loc, shorter), (*loc, longer))
+        if certain and getattr(retry, shorter) > getattr(retry, longer):
+            yield Finding((*loc, shorter), f"must not be longer than retry.{longer}")
 
 
 def _impersonation_is_needed(draft: Draft) -> Iterator[Finding]:
@@ -231,6 +237,8 @@ def _impersonation_is_needed(draft: Draft) -> Iterator[Finding]:
 def _addresses(draft: Draft) -> Iterator[Finding]:
     first: dict[str, int] = {}
     for n, mailbox in enumerate(draft.settings.mailboxes):
+        if not draft.sound(("mailboxes", n, "address")):
+            continue
         other = first.setdefault(address_key(mailbox.address), n)
         if other != n:
             where = draft.where(("mailboxes", other, "address"))
@@ -287,7 +295,10 @@ def _mailbox_credentials(
     mailbox: schema.Mailbox, loc: Loc, n: int, draft: Draft
 ) -> Iterator[Finding]:
     profile, defaults = draft.settings.profiles[n], draft.settings.email_settings
-    if not draft.sound(loc, ("profiles", n, "credentials"), ("email_settings",)):
+    profile_loc: Loc = ("profiles", n)
+    if not draft.sound(
+        loc, (*profile_loc, "name"), (*profile_loc, "credentials"), ("email_settings",)
+    ):
         return
     held = profile.credentials
     wanted = set()
@@ -343,15 +354,19 @@ def _flows(said: Synchronization | None, default: Synchronization) -> bool:
 def _default_is_clear(draft: Draft) -> bool:
     profiles = range(len(draft.settings.profiles))
     flags: list[Loc] = [("profiles", n, "default") for n in profiles]
-    return not draft.lost_profiles and draft.sound(("email_settings", "profile"), *flags)
+    return draft.sound(("email_settings", "profile"), *flags)
 
 
 def _exists(name: str, draft: Draft) -> bool:
-    return name in draft.lost_profiles or any(p.name == name for p in draft.settings.profiles)
+    return any(profile.name == name for profile in draft.settings.profiles)
 
 
 def _unknown_profile(name: str, draft: Draft) -> str:
-    names = [*(profile.name for profile in draft.settings.profiles), *draft.lost_profiles]
+    names = {
+        profile.name
+        for n, profile in enumerate(draft.settings.profiles)
+        if draft.sound(("profiles", n, "name"))
+    }
     close = difflib.get_close_matches(name, names, n=1)
     hint = f'; did you mean "{close[0]}"?' if close else ""
     known = ", ".join(sorted(names)) or "none"

@@ -82,3 +82,50 @@ def test_the_places_stay_right_when_items_before_were_taken_out(tmp_path: Path) 
         "syncd.yaml:10:15",
         "syncd.yaml:11:74",
     ]
+
+
+def test_a_second_profile_of_a_name_is_told_though_something_else_is_wrong_with_it(
+    tmp_path: Path,
+) -> None:
+    other = PROFILE.removeprefix("profiles:\n").replace("pop3-smtp", "imap-smtp")
+    text = PROFILE + other.replace("    default: true\n", "") + MAILBOX + BEN
+    sentences = problems(written(tmp_path, text))
+    assert [sentence.split(": ")[1] for sentence in sentences] == [
+        "profiles[contoso].name",
+        "profiles[contoso].type",
+        "mailboxes[ben@contoso.com].profile",
+    ]
+    assert "there are: contoso; did you mean" in sentences[-1]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("type: pop3-smtp", "type: imap-smtp"),
+        ("    type: pop3-smtp\n", ""),
+        ("name: contoso", "name: 7"),
+        ("longest: 1h", "longest: 1h, warn_after: 7"),
+        ("longest: 1h", "longest: 1h, warn: 7h"),
+    ],
+)
+def test_a_mistake_beside_it_does_not_hide_a_wrong_order_of_waits(
+    tmp_path: Path, right: str, wrong: str
+) -> None:
+    text = PROFILE + "    retry: {first: 2h, longest: 1h}\n" + MAILBOX
+    assert [key.partition("].")[2] for key in _keys(tmp_path, text)] == ["retry.first"]
+    assert any("].retry.first" in key for key in _keys(tmp_path, text.replace(right, wrong)))
+
+
+def test_nothing_is_concluded_from_a_wait_that_was_misspelt(tmp_path: Path) -> None:
+    text = PROFILE + "    retry: {frist: 10s, longest: 30s}\n" + MAILBOX
+    assert _keys(tmp_path, text) == ["profiles[contoso].retry.frist"]
+
+
+def test_a_name_that_stands_in_is_never_told(tmp_path: Path) -> None:
+    nameless = PROFILE.replace("name: contoso", "nmae: contoso")
+    other = PROFILE.removeprefix("profiles:\n").replace("contoso\n", "fabrikam\n")
+    text = nameless + other + "mailboxes:\n  - {address: ann@contoso.com}\n" + BEN
+    for settings in ("", "email_settings: {profile: fabrikam}\n"):
+        sentences = problems(written(tmp_path, settings + text))
+        assert len(sentences) >= 3
+        assert "?0" not in " ".join(sentences)
