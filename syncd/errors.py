@@ -179,6 +179,10 @@ class BodyDamaged(StoreError):
     """A message's stored bytes are not those that were written; other messages are."""
 
 
+class StoreHeld(StoreRefused):
+    """Another process holds the store; it will be free again."""
+
+
 class TermLost(StoreError):
     """The mailbox's lease has moved on: this owner may not write for it any more."""
 

@@ -100,8 +100,10 @@ class LocalServer:
         """Serve until `stop`."""
         if self._socket is None:
             self.open()
-        await self._server.serve(sockets=[cast("socket.socket", self._socket)])
-        self._path.unlink(missing_ok=True)
+        try:
+            await self._server.serve(sockets=[cast("socket.socket", self._socket)])
+        finally:
+            self._path.unlink(missing_ok=True)
 
     def stop(self) -> None:
         """Let requests under way end, then return from `run`."""

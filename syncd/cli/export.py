@@ -1,6 +1,7 @@
 """Writing stored messages out again, octet for octet."""
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ async def write_maildir(
 ) -> list[JsonValue]:
     """Write messages into `maildir` (tmp, then new, as Maildir readers expect)."""
     for folder in ("tmp", "new", "cur"):
-        (maildir / folder).mkdir(parents=True, exist_ok=True)
+        (maildir / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
     if message_ids is None:
         message_ids = [
             item["id"]
@@ -49,12 +50,17 @@ async def write_maildir(
         for message_id in message_ids:
             name = f"{message_id}.syncd"
             partial = maildir / "tmp" / name
-            with partial.open("wb") as sink:
+            # 0600: it is somebody's mail.
+            with open(partial, "wb", opener=_private) as sink:  # noqa: ASYNC230, PTH123 - nobody else runs here; Path knows no opener
                 sha256 = await write_stream(road, message_id, sink)
             partial.rename(maildir / "new" / name)
             written.append({"id": message_id, "file": f"new/{name}", "sha256": sha256})
             advance()
     return written
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @contextmanager

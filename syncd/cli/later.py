@@ -30,15 +30,47 @@ LATER = {
 }
 """Command → what to do instead."""
 
+LATER_IN_GROUPS = {
+    "mailbox": {
+        "test": "`syncd mailbox poll ADDRESS` connects, logs in and lists",
+        "enable": "a mailbox whose poll succeeds is enabled: `syncd mailbox poll ADDRESS`",
+        "disable": "set `enabled: false` on the mailbox and restart the daemon",
+        "reset": "what was left alone stays on the server",
+        "set": "change the configuration and restart the daemon",
+        "revert": "change the configuration and restart the daemon",
+        "rename": "an address is what a mailbox is known by",
+        "purge": "a mailbox removed from the configuration is parked",
+        "set-credentials": "`syncd secret encrypt --for ADDRESS`, then restart the daemon",
+        "apply-defaults": "change the configuration and restart the daemon",
+    },
+    "queue": {
+        "hold": "`syncd queue cancel ID` stops a message for good",
+        "release": "`syncd queue retry ID` sends a held message",
+    },
+    "secret": {"rotate": "put the new key first and seal each secret anew"},
+    "config": {"export": "the configuration is the YAML you wrote; `syncd config show`"},
+}
+"""The same for commands inside groups."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the refusals; they do not clutter `--help`."""
     for name, instead in LATER.items():
-        app.command(
-            name,
-            hidden=True,
-            context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-        )(_refusal(name, instead))
+        _add(app, name, name, instead)
+    groups = {info.name: info.typer_instance for info in app.registered_groups}
+    for group_name, commands in LATER_IN_GROUPS.items():
+        group = groups[group_name]
+        assert group is not None  # noqa: S101 - every group here was registered with one
+        for name, instead in commands.items():
+            _add(group, name, f"{group_name} {name}", instead)
+
+
+def _add(app: typer.Typer, name: str, said: str, instead: str) -> None:
+    app.command(
+        name,
+        hidden=True,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(_refusal(said, instead))
 
 
 def _refusal(name: str, instead: str) -> Callable[[], None]:

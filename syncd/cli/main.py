@@ -1,7 +1,9 @@
 """The command line: `syncd COMMAND`. Command modules import what is heavy when they run."""
 
+import importlib.metadata
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -20,12 +22,14 @@ from syncd.cli import (
     status,
 )
 from syncd.cli.exits import Exit, complain, exit_status
+from syncd.cli.output import say
 from syncd.errors import SyncdError
 
 app = typer.Typer(
     name="syncd",
     help="Keeps an organisation's mailboxes and its application in step.",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -34,6 +38,19 @@ for module in (demo_command, run, status, mailbox, send, queue, message, quarant
     module.register(app)
 for module in (secret, sandbox, later):
     module.register(app)
+
+
+@app.callback()
+def common(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+    ] = False,
+) -> None:
+    """Take what stands before the command."""
+    if version:
+        say(f"syncd {importlib.metadata.version('syncd')}")
+        raise typer.Exit(Exit.DONE)
 
 
 def main() -> None:

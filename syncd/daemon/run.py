@@ -15,6 +15,9 @@ DRAIN_SECONDS = 630.0
 """How long a stop waits for what is under way: the ten minutes after an SMTP dot, and a
 little. A second signal does not wait."""
 
+POLLS_END_SECONDS = 30.0
+"""How long a stop lets polls go on, so that what was fetched is mostly recorded too."""
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 
@@ -33,7 +36,7 @@ async def run_daemon(settings: Settings, environ: Mapping[str, str]) -> int:
     broken: list[str] = []
     try:
         async with open_daemon(settings, environ) as daemon:
-            _log.info("started", instance=settings.instance, mailboxes=len(daemon.book))
+            _log.info("started", **daemon.introduce())
             await _serve(daemon, stop)
     except* StoreBroken as failed:
         # What the system holds in memory of the file can no longer be trusted; a fresh
@@ -52,6 +55,8 @@ async def _serve(daemon: Daemon, stop: "_Stop") -> None:
         await stop.asked.wait()
         _log.info("stopping", polling=daemon.poller.running, sending=daemon.dispatcher.running)
         daemon.stop()
+        # A poll may end at any instant: what is not committed comes again.
+        asyncio.get_running_loop().call_later(POLLS_END_SECONDS, daemon.poller.drop_all)
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 async with asyncio.TaskGroup() as ending:

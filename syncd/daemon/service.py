@@ -1,6 +1,7 @@
 """What `syncd run` runs: polling, sending, and the local socket, over the wired parts."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -9,8 +10,11 @@ from typing import Any
 
 from syncd.api.app import build_app
 from syncd.api.server import LocalServer
+from syncd.api.views import moment
 from syncd.config.schema import Settings
 from syncd.daemon.wire import Parts, open_parts
+from syncd.mailboxes.lifecycle import State
+from syncd.model.mailbox import Direction
 from syncd.scheduler.book import Entry
 from syncd.scheduler.janitor import Janitor
 from syncd.store.database import Database
@@ -38,6 +42,23 @@ class Daemon:
         self._started_at = parts.clock.now()
         self._janitor = Janitor(parts.db, parts.clock)
         self._server = LocalServer(build_app(self, version("syncd")), parts.plan.socket)
+
+    def introduce(self) -> Mapping[str, Any]:
+        """Say who runs here, for the log."""
+        waiting = sum(
+            e.standing(Direction.INCOMING).state is State.UNAPPROVED for e in self.book
+        )
+        parked = sum(entry.mailbox is None for entry in self.book)
+        return {
+            "version": version("syncd"),
+            "instance": self._parts.plan.instance,
+            "process": os.getpid(),
+            "store": str(self._parts.plan.store),
+            "socket": str(self._parts.plan.socket),
+            "mailboxes": len(self.book) - parked,
+            "waiting_for_approval": waiting,
+            "parked": parked,
+        }
 
     def listen(self) -> None:
         """Take the local socket; raises SocketUnusable before anything has begun."""
@@ -89,7 +110,7 @@ class Daemon:
             "version": version("syncd"),
             "instance": self._parts.plan.instance,
             "daemon": True,
-            "started_at": self._started_at.isoformat(),
+            "started_at": moment(self._started_at),
             "polling": self.poller.running,
             "sending": self.dispatcher.running,
             "connections": self._parts.tools.dialer.slots.in_use(),

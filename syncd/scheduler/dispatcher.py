@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from syncd.connections.seams import MailSender
 from syncd.errors import Refused, SecretUnreadable, StoreBroken, StoreError
 from syncd.mailboxes.health import classify
 from syncd.mailboxes.status import record_failure, record_success
@@ -43,6 +44,7 @@ class Dispatcher:
     def __init__(self, tools: Tools, most: int) -> None:
         self._tools = tools
         self._rounds: Rounds[Sent] = Rounds(self._cycle, tools.clock, most)
+        self._opening: set[MailboxId] = set()
 
     @property
     def running(self) -> int:
@@ -94,8 +96,13 @@ class Dispatcher:
         await self._rounds.run()
 
     def stop(self) -> None:
-        """Start nothing new; `run` returns when the sessions under way have ended."""
+        """Start nothing new; `run` returns when the sessions under way have ended.
+
+        Who has no session yet (waits for a slot, an address, a greeting) has nothing to end.
+        """
         self._rounds.stop()
+        for mailbox_id in list(self._opening):
+            self._rounds.drop(mailbox_id)
 
     async def _cycle(self, mailbox_id: MailboxId) -> Cycle[Sent]:
         entry = self._tools.book[mailbox_id]
@@ -131,10 +138,19 @@ class Dispatcher:
                 outcome_unknown=mailbox.profile.outcome_unknown,
                 unknown_wait=tools.unknown_wait,
             ),
-            open_sender=partial(tools.dialer.open_sender, mailbox, until),
+            open_sender=partial(self._open_sender, entry, mailbox, until),
             clock=tools.clock,
             dice=tools.dice,
         )
+
+    async def _open_sender(
+        self, entry: Entry, mailbox: Mailbox, until: AsyncExitStack
+    ) -> MailSender:
+        self._opening.add(entry.record.id)
+        try:
+            return await self._tools.dialer.open_sender(mailbox, until)
+        finally:
+            self._opening.discard(entry.record.id)
 
     async def _settled(
         self, entry: Entry, outcome: SessionOutcome, now: datetime
@@ -142,12 +158,11 @@ class Dispatcher:
         failure = outcome.trouble
         if failure is None and outcome.error is not None:
             failure = classify(outcome.error)
-        if outcome.settled:
-            _log.info(
-                "sent",
-                address=entry.record.address,
-                **{name.partition(".")[2]: n for name, n in outcome.settled.items() if n},
-            )
+        counts = {name.partition(".")[2]: n for name, n in outcome.settled.items() if n}
+        if counts.keys() - {"sent", "deferred"}:
+            _log.warning("not all was sent", address=entry.record.address, **counts)
+        elif counts:
+            _log.info("sent", address=entry.record.address, **counts)
         if failure is not None:
             return await self._failed(entry, failure, now, outcome.settled)
         record = entry.direction(Direction.OUTGOING)

@@ -77,6 +77,10 @@ class Poller:
         """Start nothing new; `run` returns when the polls under way have ended."""
         self._rounds.stop()
 
+    def drop_all(self) -> None:
+        """End the polls under way without QUIT: what is not committed comes again."""
+        self._rounds.drop_all()
+
     async def _cycle(self, mailbox_id: MailboxId) -> Cycle[Report]:
         entry = self._tools.book[mailbox_id]
         standing = entry.standing(Direction.INCOMING)
@@ -177,7 +181,7 @@ def _report(entry: Entry, outcome: PollOutcome, next_at: datetime) -> Report:
         "more": outcome.more,
         "remark": outcome.remark,
         "duration": outcome.duration.total_seconds(),
-        "next_at": next_at.isoformat(),
+        "next_at": _rfc3339(next_at),
         "failure": failure
         and {
             "code": failure.code,
@@ -188,7 +192,7 @@ def _report(entry: Entry, outcome: PollOutcome, next_at: datetime) -> Report:
             "words": failure.words,
             "cause": failure.cause,
             "remedy": failure.remedy,
-            "next_try": next_at.isoformat(),
+            "next_try": _rfc3339(next_at),
         },
     }
 
@@ -238,3 +242,7 @@ def _for_log(report: Report, failure: Failure | None) -> dict[str, Any]:
             "words": failure.words,
         }
     return shown
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")

@@ -35,6 +35,7 @@ class _Running(Generic[Outcome]):
 
     waiters: list[asyncio.Future[Outcome]]
     again_at: float | None = None
+    task: asyncio.Task[None] | None = None
 
 
 class Rounds(Generic[Outcome]):
@@ -90,6 +91,17 @@ class Rounds(Generic[Outcome]):
             self._plan(mailbox_id, self._clock.monotonic())
         return await waiter
 
+    def drop(self, mailbox_id: MailboxId) -> None:
+        """Cancel the cycle of a mailbox that is under way: as safe as a crash, and as rude."""
+        running = self._running.get(mailbox_id)
+        if running is not None and running.task is not None:
+            running.task.cancel()
+
+    def drop_all(self) -> None:
+        """Cancel every cycle that is under way."""
+        for mailbox_id in list(self._running):
+            self.drop(mailbox_id)
+
     def stop(self) -> None:
         """Start nothing new; `run` returns when the cycles under way have ended."""
         self._stopping = True
@@ -109,8 +121,8 @@ class Rounds(Generic[Outcome]):
     async def _start_due(self, cycles: asyncio.TaskGroup) -> None:
         self._changed.clear()
         while (mailbox_id := self._pop_due()) is not None:
-            self._running[mailbox_id] = _Running(self._asked.pop(mailbox_id, []))
-            cycles.create_task(self._run_cycle(mailbox_id))
+            running = self._running[mailbox_id] = _Running(self._asked.pop(mailbox_id, []))
+            running.task = cycles.create_task(self._run_cycle(mailbox_id))
         wait = self._seconds_to_next()
         try:
             async with asyncio.timeout(wait):

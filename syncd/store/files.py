@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from syncd.errors import StoreRefused
+from syncd.errors import StoreHeld, StoreRefused
 
 PRIVATE = 0o600
 
@@ -60,14 +60,14 @@ class FileLock:
     """The right to write a store: held by one process, gone when that process is gone."""
 
     def __init__(self, path: Path) -> None:
-        """Take the lock, or raise StoreRefused naming the process that holds it."""
+        """Take the lock, or raise StoreHeld naming the process that has it."""
         self._handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             holder = os.pread(self._handle, 32, 0).decode("ascii", "replace").strip()
             os.close(self._handle)
-            raise StoreRefused(
+            raise StoreHeld(
                 f"another syncd holds the store (process {holder or 'unknown'}; lock {path}). "
                 "Stop it first; a store has one daemon."
             ) from exc
