@@ -206,5 +206,7 @@ def quarantined(item: Quarantined) -> Json:
         "stored": item.is_stored,
         "reason": item.reason,
         "attempts": item.attempts,
+        "most_attempts": item.most_attempts,
+        "next_try_at": moment(item.next_try_at),
         "since": moment(item.since),
     }

@@ -18,20 +18,21 @@ def register(app: typer.Typer) -> None:
 
 @group.command("list")
 def list_quarantine(*, config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
-    """List quarantined messages with the reason and what may be done."""
+    """List messages that could not be taken, with the reason and the next try."""
     items = _all(config, needs_daemon=False)
     if json:
         print_json({"items": items, "next": None})
         return
     print_table(
-        ("ID", "MAILBOX", "KEPT", "SINCE", "TRIES", "REASON"),
+        ("ID", "MAILBOX", "KEPT", "SINCE", "TRIES", "NEXT TRY", "REASON"),
         (
             (
                 item["id"],
                 item["address"],
                 "in the store" if item["stored"] else "on the server",
                 item["since"],
-                item["attempts"],
+                f"{item['attempts']} of {item['most_attempts']}",
+                item["next_try_at"],
                 item["reason"],
             )
             for item in items

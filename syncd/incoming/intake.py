@@ -244,7 +244,8 @@ def _count(tally: Tally, done: Settled, now: datetime) -> None:
     """Count what has become of a message."""
     tally.results[done.state] += 1
     tally.octets += done.octets
-    tally.due_again(done.due_again)
+    if done.put_off is not None:
+        tally.put_off(done.put_off)
     if done.may_go:
         tally.deletable.append(done.listed)
     if done.state is LedgerState.TAKEN:

@@ -1,7 +1,8 @@
 """What could not be taken: put aside, retried a few times, listed, replayed, dropped.
 
 Two kinds: messages that the server would not hand out (the ledger knows them, the store holds
-nothing), and messages that are stored raw and could not be judged. One list shows both.
+nothing), and messages that are stored raw and could not be judged. One list shows both, the
+refused ones from their first refusal on.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from syncd.clock import Clock
 from syncd.errors import NotFound
 from syncd.incoming.admit import ADMITTED, Filter, Rules, admit
 from syncd.incoming.headers import parse_headers
+from syncd.incoming.work import MOST_TRIES
 from syncd.model.mail import IncomingState, LedgerState, MessageId
 from syncd.model.mailbox import MailboxId, address_key
 from syncd.store import bodies, events, ledger, listings, messages
@@ -20,9 +22,6 @@ from syncd.store.database import Database, Reader, Transaction
 from syncd.store.events import NewEvent
 from syncd.store.ledger import QuarantinedEntry
 from syncd.store.messages import MessageRecord
-
-MOST_TRIES = 5
-"""Refused RETRs after which a message is put aside (faults 56)."""
 
 LONGEST_WAIT = timedelta(days=1)
 
@@ -61,13 +60,16 @@ class Quarantined:
     """True: the bytes are in the store. False: on the server only."""
     reason: str
     attempts: int
+    most_attempts: int
+    next_try_at: datetime | None
+    """Until then it waits on the server; None: it is not tried again by itself."""
     since: datetime
 
 
 async def list_quarantine(
     reader: Reader, mailbox_id: MailboxId | None = None
 ) -> list[Quarantined]:
-    """Return everything that is put aside, of one mailbox or of all."""
+    """Return everything that is put aside or refused, of one mailbox or of all."""
     stored = await messages.list_quarantined(reader, mailbox_id)
     on_servers = await ledger.quarantined(reader, mailbox_id)
     return [*map(_from_message, stored), *map(_from_entry, on_servers)]
@@ -162,6 +164,8 @@ def _from_message(message: MessageRecord) -> Quarantined:
         is_stored=True,
         reason=message.reason or "",
         attempts=1,
+        most_attempts=1,
+        next_try_at=None,
         since=message.stored_at,
     )
 
@@ -174,6 +178,8 @@ def _from_entry(entry: QuarantinedEntry) -> Quarantined:
         is_stored=False,
         reason=entry.reason,
         attempts=entry.attempts,
+        most_attempts=MOST_TRIES,
+        next_try_at=entry.next_try_at,
         since=entry.since,
     )
 

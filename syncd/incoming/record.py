@@ -26,7 +26,7 @@ from syncd.errors import (
 from syncd.incoming.admit import TOO_LARGE, Admission, Admit, Filter, Skip
 from syncd.incoming.new_mail import BY_CONTENT, Seen
 from syncd.incoming.quarantine import after_refusal
-from syncd.incoming.work import PollWork
+from syncd.incoming.work import PollWork, PutOff
 from syncd.model.mail import (
     BodyId,
     Headers,
@@ -100,7 +100,7 @@ class Settled:
     may_go: bool = False
     """The server's copy may be deleted."""
     received_at: datetime | None = None
-    due_again: datetime | None = None
+    put_off: PutOff | None = None
 
 
 def verdict_of(admission: Admission) -> tuple[IncomingState | None, str | None]:
@@ -331,7 +331,9 @@ async def _write_refused(
     for listed, refusal in refused:
         before = max((e.attempts for e in names.seen.get(listed.uid, ())), default=0)
         verdict = after_refusal(before + 1, work.interval, now)
-        settled.append(Settled(listed, verdict.state, due_again=verdict.next_try_at))
+        at = verdict.next_try_at
+        put_off = PutOff(before + 1, at, refusal.words) if at is not None else None
+        settled.append(Settled(listed, verdict.state, put_off=put_off))
         if not listed.uid:
             continue
         entries.append(

@@ -20,6 +20,9 @@ from syncd.store.mailboxes import MailboxRecord
 SHORTEST_INTERVAL = timedelta(seconds=10)
 """What an interval of 0 means (contract 7.9)."""
 
+MOST_TRIES = 5
+"""Refused RETRs after which a message is put aside (faults 56)."""
+
 MOST_LATENCIES = 1000
 """Of one poll; more say nothing new to a histogram."""
 
@@ -93,6 +96,15 @@ class PollWork:
         return self.process_email_from or facts.first_enabled_at or self.clock.now()
 
 
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """A message that the server would not hand out: which try it was, when the next comes."""
+
+    tries: int
+    next_try_at: datetime
+    words: str
+
+
 @dataclass(slots=True)
 class Tally:
     """What a poll has done so far; counts only what is committed."""
@@ -115,11 +127,17 @@ class Tally:
     """What arrived at the server before was there already, and says nothing of our speed."""
     retry_at: datetime | None = None
     """When the first of what was refused in this session is due again."""
+    first_put_off: PutOff | None = None
 
     def due_again(self, at: datetime | None) -> None:
         """Note that something waits for another try."""
         if at is not None:
             self.retry_at = at if self.retry_at is None else min(at, self.retry_at)
+
+    def put_off(self, refused: PutOff) -> None:
+        """Note a message that the server would not hand out this time."""
+        self.due_again(refused.next_try_at)
+        self.first_put_off = self.first_put_off or refused
 
     def note_latency(self, received_at: datetime | None, now: datetime) -> None:
         """Note how long a message took from its last server to the commit, if it is live mail."""
@@ -150,11 +168,20 @@ class Tally:
             deleted=self.deleted,
             octets=self.octets,
             more=self.more,
-            remark=self.remark,
+            remark="; ".join(filter(None, (self.remark, self._refusals()))) or None,
             memory=memory,
             failure=failure,
             latencies=tuple(self.latencies),
         )
+
+    def _refusals(self) -> str | None:
+        first, count = self.first_put_off, self.results[LedgerState.FAILING]
+        if first is None:
+            return None
+        which = (
+            f"try {first.tries} of {MOST_TRIES}, next at {first.next_try_at:%Y-%m-%d %H:%M} UTC"
+        )
+        return f"{count} refused by the server ({which}): {first.words}"
 
 
 def begin_tally(clock: Clock) -> Tally:

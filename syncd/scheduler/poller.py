@@ -156,7 +156,7 @@ class Poller:
         report = _report(entry, outcome, next_at)
         if outcome.failure is not None:
             _log.warning("poll failed", **_for_log(report, outcome.failure))
-        elif any((outcome.taken, outcome.adopted, outcome.skipped, outcome.quarantined)):
+        elif _is_news(outcome):
             _log.info("polled", **_for_log(report, None))
         else:
             _log.debug("polled", address=entry.record.address)
@@ -208,6 +208,11 @@ def _not_polled(entry: Entry, why: str) -> Report:
     }
 
 
+def _is_news(outcome: PollOutcome) -> bool:
+    counts = (outcome.taken, outcome.adopted, outcome.skipped, outcome.quarantined)
+    return any(counts) or outcome.refused > 0
+
+
 def _result(failure: Failure | None) -> str:
     return "ok" if failure is None else failure.lasting.value
 
@@ -219,7 +224,6 @@ def _summary(outcome: PollOutcome) -> str:
         (outcome.duplicates, "known by content"),
         (outcome.filtered, "filtered"),
         (outcome.skipped, "skipped"),
-        (outcome.refused, "refused by the server"),
         (outcome.quarantined, "quarantined"),
         (outcome.deleted, "deleted on the server"),
     )

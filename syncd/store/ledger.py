@@ -86,7 +86,7 @@ class EarlierEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantinedEntry:
-    """What a server would not hand out in all its tries."""
+    """What a server would not hand out: put aside, or (with `next_try_at`) still tried."""
 
     key: LedgerKey
     address: str
@@ -94,6 +94,7 @@ class QuarantinedEntry:
     digest: bytes
     reason: str
     attempts: int
+    next_try_at: datetime | None
     since: datetime
 
 
@@ -280,7 +281,7 @@ async def quarantined(
 async def release(
     tx: Transaction, entry: QuarantinedEntry, state: LedgerState, reason: str | None
 ) -> bool:
-    """Settle a quarantined entry by a person's word; False when it no longer is one."""
+    """Settle a refused message by a person's word; False when it no longer is one."""
     parameters = {
         **_key(entry.key),
         "uid": entry.uid,
@@ -332,5 +333,6 @@ def _quarantined(row: Row) -> QuarantinedEntry:
         digest=row["digest"],
         reason=row["reason"] or "",
         attempts=row["attempts"],
+        next_try_at=optional_moment(row["next_try_at"]),
         since=from_micros(row["seen_at"]),
     )

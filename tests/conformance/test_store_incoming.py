@@ -211,6 +211,20 @@ async def test_refused_messages_are_listed_and_settled_by_a_persons_word(
     assert await db.read(partial(ledger.counts, key=key)) == {LedgerState.SKIPPED: 1}
 
 
+async def test_a_message_refused_for_the_first_time_is_listed_with_its_next_try(
+    db: Database, key: LedgerKey
+) -> None:
+    entry = RefusedEntry(
+        uid="a", state=LedgerState.FAILING, reason="virus", attempts=1, next_try_at=NOON + HOUR
+    )
+    await db.write(lambda tx: ledger.note_refused(tx, key, [entry], NOON))
+    (line,) = await db.read(lambda reader: ledger.quarantined(reader, key.mailbox_id))
+    assert (line.attempts, line.next_try_at, line.reason) == (1, NOON + HOUR, "virus")
+    settle = partial(ledger.release, entry=line, state=LedgerState.SKIPPED, reason="dropped")
+    assert await db.write(settle)
+    assert await db.read(ledger.quarantined) == []
+
+
 # ---------------------------------------------------------------- listings
 
 

@@ -519,6 +519,32 @@ async def test_row_56_a_refused_message_that_is_dropped_is_never_fetched_again(
         await quarantine.replay(inbox.db, inbox.clock, line.id)
 
 
+async def test_row_56_a_refused_message_is_visible_from_its_first_refusal_on(
+    inbox: Inbox,
+) -> None:
+    inbox.receive(letter("a"), letter("virus"))
+    misbehave(inbox, "RETR", Instead("-ERR virus found"), argument="2")
+    first = await inbox.poll()
+    assert first.remark is not None
+    assert first.remark.startswith("1 refused by the server (try 1 of 5, next at 2")
+    assert first.remark.endswith(" UTC): virus found")
+    (line,) = await inbox.db.read(quarantine.list_quarantine)
+    assert (line.is_stored, line.attempts, line.most_attempts) == (False, 1, 5)
+    assert line.reason == "virus found"
+    assert line.next_try_at is not None
+
+    await quarantine.replay(inbox.db, inbox.clock, line.id)
+    inbox.memory = None
+    again = await inbox.poll()
+    assert again.remark is not None
+    assert "try 1 of 5" in again.remark, "replaying begins the tries anew"
+    (line,) = await inbox.db.read(quarantine.list_quarantine)
+    await quarantine.drop(inbox.db, inbox.clock, line.id)
+    assert await inbox.db.read(quarantine.list_quarantine) == []
+    inbox.memory = None
+    assert (await inbox.poll()).remark is None
+
+
 async def test_row_57_a_refused_deletion_is_tried_again_and_nothing_is_fetched_twice(
     inbox: Inbox,
 ) -> None:

@@ -15,7 +15,7 @@ def routes(desk: Desk) -> APIRouter:
 
     @router.get("")
     async def list_quarantine() -> Json:
-        """List what is put aside, with its reason. Scope: mail:read."""
+        """List what is put aside or refused by its server, and why. Scope: mail:read."""
         items = await desk.db.read(quarantine.list_quarantine)
         return views.page([views.quarantined(item) for item in items], None)
 

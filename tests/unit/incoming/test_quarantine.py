@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from syncd.incoming.quarantine import MOST_TRIES, after_refusal, next_try
+from syncd.incoming.quarantine import after_refusal, next_try
+from syncd.incoming.work import MOST_TRIES
 from syncd.model.mail import LedgerState
 
 NOW = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)

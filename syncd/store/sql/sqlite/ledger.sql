@@ -90,18 +90,22 @@ DELETE FROM ledger
       AND copies = 0;
 
 -- name: ledger_quarantined
--- What a server would not hand out in all its tries; the store holds nothing of it.
-SELECT l.mailbox_id, l.epoch, l.uid, l.digest, l.reason, l.attempts, l.seen_at, m.address
-    FROM ledger l JOIN mailbox m ON m.id = l.mailbox_id
-    WHERE l.state = 'quarantined' AND l.message_id IS NULL
-      AND (:mailbox_id IS NULL OR l.mailbox_id = :mailbox_id)
+-- What a server would not hand out, this time or in all its tries; the store holds nothing of
+-- it. Each half has an index of its own.
+SELECT l.mailbox_id, l.epoch, l.uid, l.digest, l.reason, l.attempts, l.next_try_at, l.seen_at,
+       m.address
+    FROM (SELECT * FROM ledger WHERE state = 'quarantined' AND message_id IS NULL
+          UNION ALL
+          SELECT * FROM ledger WHERE state = 'failing') l
+    JOIN mailbox m ON m.id = l.mailbox_id
+    WHERE (:mailbox_id IS NULL OR l.mailbox_id = :mailbox_id)
     ORDER BY l.mailbox_id, l.epoch, l.seen_at, l.uid;
 
 -- name: ledger_release
--- A person's word on a quarantined entry: try it again now, or never.
+-- A person's word on a refused message: try it again now, or never.
 UPDATE ledger SET state = :state, reason = :reason, attempts = 0, next_try_at = NULL
     WHERE mailbox_id = :mailbox_id AND epoch = :epoch AND uid = :uid AND digest = :digest
-      AND state = 'quarantined';
+      AND state IN ('quarantined', 'failing');
 
 -- name: ledger_release_message
 -- The same, for an entry whose message the store holds.
