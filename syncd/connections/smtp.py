@@ -369,6 +369,9 @@ class _Session:
         return ProtocolViolated(self.place, phase, f"answered {reply}")
 
     def _refused(self, phase: Phase, reply: SmtpReply) -> ServerError:
+        """Make an error of a reply that is not the one wanted; 2yz and 3yz refuse nothing."""
+        if reply.code < 400:
+            return self.violated(phase, reply)
         return CommandRefused(
             self.place, phase, reply.words, reply_code=reply.code, enhanced=reply.enhanced
         )

@@ -6,6 +6,8 @@ and what nobody knows is temporary.
 Rule 2: trouble with the login or the account's limits fails no message: it holds the
 mailbox's queue.
 Rule 3: silence after the final dot is neither success nor failure (RFC 5321 6.1).
+Rule 4: only the answer to the final dot can say that a message is sent; a 2yz anywhere else,
+or one that was raised as an error, says that this server cannot be followed.
 """
 
 from dataclasses import dataclass
@@ -62,6 +64,9 @@ UNNAMED_LOGIN_TROUBLE = ReplyRule(
 )
 """What any other refusal of the login means."""
 
+FIRST_REFUSAL = 400
+"""The lowest reply code that refuses something."""
+
 Verdict = Sent | Deferred | Refused | OutcomeUnknown | MailboxTrouble
 
 
@@ -70,8 +75,8 @@ def judge_delivery(server: str, phase: Phase, answer: SmtpReply | ServerError) -
     match answer:
         case SmtpReply():
             return _judge_reply(server, phase, answer)
-        case LoginRefused() | CommandRefused() if answer.reply_code is not None:
-            reply = SmtpReply(answer.reply_code, answer.enhanced, answer.words)
+        case LoginRefused() | CommandRefused() if (answer.reply_code or 0) >= FIRST_REFUSAL:
+            reply = SmtpReply(answer.reply_code or 0, answer.enhanced, answer.words)
             return _judge_reply(server, answer.phase, reply)
         case _ if answer.phase is Phase.AFTER_DOT:
             return OutcomeUnknown(answer.words)
@@ -81,7 +86,7 @@ def judge_delivery(server: str, phase: Phase, answer: SmtpReply | ServerError) -
 
 def _judge_reply(server: str, phase: Phase, reply: SmtpReply) -> Verdict:
     if reply.is_positive:
-        return Sent(reply)
+        return Sent(reply) if phase is Phase.AFTER_DOT else Deferred(f"out of turn: {reply}")
     rule = known_reply(phase, reply.code, reply.enhanced, reply.words)
     if rule is not None:
         return _judge_known(server, phase, reply, rule)

@@ -15,7 +15,7 @@ from syncd.connections.smtp import Patience
 from syncd.errors import NotFound, Refused, StoreBusy, TermLost, Unreachable
 from syncd.model.mail import OutgoingId, OutgoingState
 from syncd.model.mailbox import MailboxId
-from syncd.model.profile import OutcomePolicy
+from syncd.model.profile import OutcomePolicy, Security
 from syncd.outgoing.conclusion import Command
 from syncd.outgoing.queue import command
 from syncd.outgoing.recover import recover
@@ -461,6 +461,19 @@ async def test_deferred_mail_is_tried_for_its_lifetime_and_then_failed(
         row.recipients[0].words == "given up after 5 days; the last answer: 450 4.2.0 not yet"
     )
     assert len(await outbox.history(queued.id)) == len(tries)
+
+
+async def test_a_server_that_says_yes_before_the_session_stands_has_taken_nothing(
+    outbox: Outbox, sink: SmtpSink
+) -> None:
+    queued = await outbox.queue()
+    outbox.clock.forward(timedelta(days=30))
+    sink.offers_starttls = True
+    outbox.endpoint = replace(outbox.endpoint, security=Security.STARTTLS)
+    sink.plan("starttls", Say("250 2.0.0 ok"))
+    await outbox.send()
+    assert (await outbox.states(queued.id))[1] != ["sent"]
+    assert "outgoing.sent" not in await outbox.event_types()
 
 
 async def test_a_server_that_is_away_for_the_whole_lifetime_fails_only_what_is_as_old(

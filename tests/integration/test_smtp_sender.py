@@ -627,6 +627,26 @@ async def test_refused_starttls_sends_no_login(ca_file: Path) -> None:
     assert sink.commands == ["EHLO", "STARTTLS"]
 
 
+@pytest.mark.parametrize("words", ["250 2.0.0 ok", "354 go on", "221 bye"])
+async def test_any_other_yes_to_starttls_is_no_refusal_and_no_handshake(
+    ca_file: Path, words: str
+) -> None:
+    async with running(SmtpSink(offers_starttls=True)) as sink:
+        sink.plan("starttls", Say(words))
+        with pytest.raises(ProtocolViolated) as caught:
+            await open_smtp(at(sink, Security.STARTTLS, tls_ca=ca_file), ANN)
+    assert (caught.value.phase, caught.value.words) == (Phase.STARTTLS, f"answered {words}")
+    assert sink.commands == ["EHLO", "STARTTLS"]
+
+
+@pytest.mark.parametrize("step", ["greeting", "ehlo"])
+async def test_a_start_that_is_neither_yes_nor_no_breaks_the_protocol(step: str) -> None:
+    async with running(SmtpSink()) as sink:
+        sink.plan(step, Say("354 go on"))
+        with pytest.raises(ProtocolViolated, match="answered 354 go on"):
+            await open_smtp(at(sink), ANN)
+
+
 @pytest.mark.parametrize(
     "injected",
     [b"250 2.7.0 logged in\r\n", b"250-AUTH PLAIN\r\n250 Ok\r\n", b"2", b"\r\n"],

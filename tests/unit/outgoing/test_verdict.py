@@ -112,6 +112,19 @@ def test_a_refusal_that_was_raised_is_judged_as_the_reply_it_was() -> None:
     assert isinstance(judge_delivery(HOST, Phase.MAIL, too_large), Refused)
 
 
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.AFTER_DOT])
+def test_yes_to_anything_but_the_dot_is_not_sent(phase: Phase) -> None:
+    assert isinstance(judge_delivery(HOST, phase, reply("250 2.0.0 ok")), Deferred)
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("code", [220, 250, 354])
+def test_an_error_is_never_sent_whatever_its_reply_code(phase: Phase, code: int) -> None:
+    error = CommandRefused(HOST, phase, "ok", reply_code=code)
+    verdict = judge_delivery(HOST, phase, error)
+    assert isinstance(verdict, OutcomeUnknown if phase is Phase.AFTER_DOT else Deferred)
+
+
 @given(
     st.sampled_from([Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.AFTER_DOT]),
     st.integers(400, 499),
