@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from syncd.config.remarks import warnings
 from syncd.config.schema import Settings
 from syncd.daemon.service import Daemon, open_daemon
 from syncd.errors import StoreBroken, leaves
@@ -31,6 +32,8 @@ async def run_daemon(settings: Settings, environ: Mapping[str, str]) -> int:
     which is as safe as a crash: nothing is lost, nothing doubled.
     """
     configure_logging(settings.log.level, settings.log.format)
+    for warning in warnings(settings):
+        _log.warning("doubtful setting", setting=str(warning))
     stop = _Stop()
     stop.listen()
     broken: list[str] = []

@@ -84,7 +84,8 @@ async def open_parts(settings: Settings, environ: Mapping[str, str]) -> AsyncIte
             max_message_size=plan.max_message_size,
             unknown_wait=_unknown_wait(environ),
         )
-        most = 4 * plan.network.max_connections
+        # More than may connect at once, so that a freed slot never waits for its next user.
+        most = 2 * plan.network.max_connections_per_server
         yield Parts(
             plan=plan,
             db=db,

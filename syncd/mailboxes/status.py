@@ -17,6 +17,13 @@ from syncd.model.failure import Failure, FailureHistory, Lasting, Scope
 from syncd.model.mailbox import TestStatus
 from syncd.model.poll import PollOutcome
 
+PROBE_EVERY = timedelta(hours=1)
+PROBE_EVERY_LATER = timedelta(days=1)
+"""A stopped direction is tried once an hour for a day, then once a day: it heals by itself, and
+no provider locks an account for one login an hour (contract 3)."""
+
+PROBE_SLOWER_AFTER = timedelta(days=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -82,6 +89,7 @@ def record_success(
             postponed_why=None,
             last_success_at=now,
             last_error=None,
+            stopped_at=None,
             consecutive_failures=0,
             refused_logins=0,
             first_refused_at=None,
@@ -109,23 +117,23 @@ def record_failure(
         first_refused_at=record.first_refused_at or (now if failure.suspect else None),
     )
     whose = (record.mailbox_id, place.address, record.direction)
-    was_stopped = record.status is TestStatus.FAILURE and not record.enabled
     match verdict:
         case Stop(why=why):
-            ended = replace(
-                failed,
-                enabled=False,
-                status=TestStatus.FAILURE,
-                status_at=record.status_at if was_stopped else now,
-                status_text=why,
-                next_at=None,
-                postponed_until=None,
-                postponed_why=None,
+            stopped_at = record.stopped_at or now
+            return Recorded(
+                replace(
+                    _until_probe(failed, stopped_at, now),
+                    enabled=False,
+                    status=TestStatus.FAILURE,
+                    status_at=stopped_at,
+                    status_text=why,
+                    stopped_at=stopped_at,
+                ),
+                opened=(texts.stopped(failure, *whose),),
             )
-            return Recorded(ended, opened=(texts.stopped(failure, *whose),))
-        case Retry() if was_stopped:
+        case Retry() if record.stopped_at is not None:
             # A probe that did not get as far as the login: it has its own, slow pace.
-            return Recorded(replace(failed, next_at=None))
+            return Recorded(_until_probe(failed, record.stopped_at, now))
         case Retry(at=at, alert=alert):
             waits = replace(failed, next_at=at, postponed_until=at, postponed_why=failure.cause)
             if record.last_success_at is None:  # the first connection was the test
@@ -135,6 +143,15 @@ def record_failure(
             return Recorded(waits, opened=(texts.failing(failure, *whose),) if alert else ())
         case _:
             assert_never(verdict)
+
+
+def _until_probe(
+    record: DirectionRecord, stopped_at: datetime, now: datetime
+) -> DirectionRecord:
+    """Let what has stopped wait for its next probe, whoever asks and whatever restarts."""
+    is_fresh = now - stopped_at < PROBE_SLOWER_AFTER
+    at = now + (PROBE_EVERY if is_fresh else PROBE_EVERY_LATER)
+    return replace(record, next_at=at, postponed_until=at, postponed_why=record.status_text)
 
 
 def history_of(record: DirectionRecord) -> FailureHistory:

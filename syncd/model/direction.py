@@ -38,5 +38,7 @@ class DirectionRecord:
     consecutive_failures: int = 0
     refused_logins: int = 0
     first_refused_at: datetime | None = None
+    stopped_at: datetime | None = None
+    """Since when a permanent failure keeps it from working; only slow probes go on."""
     taken_total: int = 0
     failed_total: int = 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from syncd.mailboxes.lifecycle import Standing, standing
 from syncd.model.direction import DirectionRecord
-from syncd.model.mailbox import Direction, Mailbox, MailboxId, TestStatus, address_key
+from syncd.model.mailbox import Direction, Mailbox, MailboxId, address_key
 from syncd.store import directions, mailboxes
 from syncd.store.database import Database, Reader
 from syncd.store.mailboxes import MailboxRecord
@@ -43,15 +43,12 @@ class Entry:
     def standing(self, direction: Direction) -> Standing:
         """Tell what one direction may do now, and why."""
         known = self.direction(direction)
-        stopped = (
-            known.status is TestStatus.FAILURE and not known.enabled and known.next_at is None
-        )
         return standing(
             self.mailbox,
             direction,
             self.record.approval,
             has_run=known.last_success_at is not None,
-            stopped_why=(known.status_text or "stopped") if stopped else None,
+            stopped_why=(known.status_text or "stopped") if known.stopped_at else None,
         )
 
 
@@ -78,6 +75,10 @@ class Book:
     def by_id(self, mailbox_id: int) -> Entry | None:
         """Return the mailbox of an id, if there is one."""
         return self._by_id.get(MailboxId(mailbox_id))
+
+    def profile_of(self, mailbox_id: MailboxId) -> str:
+        """Return the name of a mailbox's profile."""
+        return self._by_id[mailbox_id].record.profile
 
     def address_of(self, mailbox_id: MailboxId) -> str:
         """Return a mailbox's address as it is written."""

@@ -43,7 +43,9 @@ class Dispatcher:
 
     def __init__(self, tools: Tools, most: int) -> None:
         self._tools = tools
-        self._rounds: Rounds[Sent] = Rounds(self._cycle, tools.clock, most)
+        self._rounds: Rounds[Sent] = Rounds(
+            self._cycle, tools.clock, crowd=tools.book.profile_of, most=most
+        )
         self._opening: set[MailboxId] = set()
 
     @property
@@ -190,9 +192,9 @@ class Dispatcher:
             code=failure.code,
             server=failure.server,
             words=failure.words,
-            next_at=next_at.isoformat(),
+            next_at=next_at and next_at.isoformat(),
         )
-        return Cycle(Sent(settled, failure), next_at)
+        return Cycle(Sent(settled, failure), next_at, is_postponed=True)
 
 
 def _not_before(entry: Entry, at: datetime) -> datetime:

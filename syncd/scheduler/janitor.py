@@ -6,7 +6,7 @@ from functools import partial
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import StoreBusy, StoreFull
+from syncd.errors import StoreBroken
 from syncd.store import bodies
 from syncd.store.database import Database
 
@@ -42,7 +42,10 @@ class Janitor:
             await self._clock.sleep(EVERY.total_seconds())
             try:
                 swept = await sweep(self._db, self._clock, ORPHANED_AFTER)
-            except (StoreFull, StoreBusy) as error:
-                _log.warning("not swept", error=str(error))
+            except StoreBroken:
+                raise
+            except Exception:
+                # The top of the loop: what is not swept now is swept in an hour.
+                _log.exception("not swept")
             else:
                 _log.debug("swept", chunks=swept)

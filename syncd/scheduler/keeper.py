@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import StoreBusy, StoreFull
+from syncd.errors import StoreBroken, StoreError
 from syncd.model.mailbox import Direction, MailboxId
 from syncd.scheduler.book import Book
 from syncd.store import directions
@@ -49,8 +49,14 @@ class Keeper:
             await self._clock.sleep(GATHER_SECONDS)
             try:
                 await self.flush()
-            except (StoreFull, StoreBusy) as error:
+            except StoreBroken:
+                raise
+            except StoreError as error:
                 _log.warning("status not written", error=str(error), again_in=RETRY_SECONDS)
+                await self._clock.sleep(RETRY_SECONDS)
+            except Exception:
+                # The top of the loop: status that cannot be written stops no mail.
+                _log.exception("status not written", again_in=RETRY_SECONDS)
                 await self._clock.sleep(RETRY_SECONDS)
 
     async def flush(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from syncd.errors import StoreBroken, StoreFull
+from syncd.errors import StoreBroken, StoreError, StoreFull
 from syncd.incoming.poll import poll_mailbox
 from syncd.incoming.work import PollWork
 from syncd.mailboxes.health import classify
@@ -34,7 +34,9 @@ class Poller:
 
     def __init__(self, tools: Tools, most: int) -> None:
         self._tools = tools
-        self._rounds: Rounds[Report] = Rounds(self._cycle, tools.clock, most)
+        self._rounds: Rounds[Report] = Rounds(
+            self._cycle, tools.clock, crowd=tools.book.profile_of, most=most
+        )
         self._memories: dict[MailboxId, ListingMemory] = {}
 
     @property
@@ -51,6 +53,8 @@ class Poller:
                 interval = entry.mailbox.profile.minimum_polling_interval
                 remembered = entry.incoming.next_at
                 at = first_start(remembered, now, interval, self._tools.dice())
+                if entry.incoming.stopped_at is not None and remembered is not None:
+                    at = max(now, remembered)  # a probe's pace outlives a restart, too
                 self._rounds.plan(entry.record.id, at)
 
     async def recall(self) -> None:
@@ -133,10 +137,11 @@ class Poller:
     async def _reread_record(self, entry: Entry) -> None:
         """Take over what the poll wrote into the mailbox's row (epoch, first enabling)."""
         if entry.record.first_enabled_at is None or entry.record.epoch == 0:
-            record = await self._tools.db.read(
-                partial(mailboxes.get, mailbox_id=entry.record.id)
-            )
-            entry.record = record or entry.record
+            reading = partial(mailboxes.get, mailbox_id=entry.record.id)
+            try:
+                entry.record = await self._tools.db.read(reading) or entry.record
+            except StoreError as error:  # the next poll reads it
+                _log.warning("mailbox not read again", error=str(error))
 
     async def _conclude(
         self, entry: Entry, mailbox: Mailbox, outcome: PollOutcome
@@ -163,7 +168,7 @@ class Poller:
         return Cycle(report, next_at)
 
 
-def _report(entry: Entry, outcome: PollOutcome, next_at: datetime) -> Report:
+def _report(entry: Entry, outcome: PollOutcome, next_at: datetime | None) -> Report:
     failure = outcome.failure
     return {
         "address": entry.record.address,
@@ -248,5 +253,5 @@ def _for_log(report: Report, failure: Failure | None) -> dict[str, Any]:
     return shown
 
 
-def _rfc3339(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
+def _rfc3339(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat().replace("+00:00", "Z")

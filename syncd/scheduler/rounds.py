@@ -4,12 +4,15 @@ The poller and the dispatcher are both such rounds: they differ in what a cycle 
 when the next one is due. The cost of waiting is one heap entry a mailbox.
 
 Rule 1: a mailbox is in the heap or running, never twice in either (faults 78, 79).
-Rule 2: durations are monotonic: a jump of the wall clock neither storms nor stalls.
+Rule 2: a crowd (the mailboxes of one profile, so of one server) has at most so many cycles under
+way; the others of that crowd wait in their order, and hold up nobody of another crowd.
+Rule 3: durations are monotonic: a jump of the wall clock neither storms nor stalls.
 """
 
 import asyncio
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +30,8 @@ class Cycle(Generic[Outcome]):
 
     outcome: Outcome
     next_at: datetime | None
+    is_postponed: bool = False
+    """Whether `next_at` is a wait that no wish made meanwhile may cut short."""
 
 
 @dataclass(slots=True)
@@ -39,17 +44,22 @@ class _Running(Generic[Outcome]):
 
 
 class Rounds(Generic[Outcome]):
-    """Starts each mailbox's cycle when it is due, at most `most` at once."""
+    """Starts each mailbox's cycle when it is due, at most `most` of a crowd at once."""
 
     def __init__(
         self,
         cycle: Callable[[MailboxId], Awaitable[Cycle[Outcome]]],
         clock: Clock,
+        *,
+        crowd: Callable[[MailboxId], str],
         most: int,
     ) -> None:
         self._cycle = cycle
         self._clock = clock
+        self._crowd = crowd
         self._most = most
+        self._crowded: dict[str, int] = {}
+        self._waiting: dict[str, deque[MailboxId]] = {}
         self._heap: list[tuple[float, int, MailboxId]] = []
         self._due: dict[MailboxId, tuple[float, int]] = {}
         self._running: dict[MailboxId, _Running[Outcome]] = {}
@@ -62,11 +72,6 @@ class Rounds(Generic[Outcome]):
     def running(self) -> int:
         """How many cycles are under way."""
         return len(self._running)
-
-    @property
-    def planned(self) -> int:
-        """How many mailboxes wait for their time."""
-        return len(self._due)
 
     def plan(self, mailbox_id: MailboxId, at: datetime) -> None:
         """Make a mailbox due at `at`; an earlier plan is replaced by an earlier one only."""
@@ -120,7 +125,9 @@ class Rounds(Generic[Outcome]):
 
     async def _start_due(self, cycles: asyncio.TaskGroup) -> None:
         self._changed.clear()
-        while (mailbox_id := self._pop_due()) is not None:
+        while (mailbox_id := self._pop_ready()) is not None:
+            crowd = self._crowd(mailbox_id)
+            self._crowded[crowd] = self._crowded.get(crowd, 0) + 1
             running = self._running[mailbox_id] = _Running(self._asked.pop(mailbox_id, []))
             running.task = cycles.create_task(self._run_cycle(mailbox_id))
         wait = self._seconds_to_next()
@@ -141,13 +148,14 @@ class Rounds(Generic[Outcome]):
             raise
         finally:
             del self._running[mailbox_id]
+            self._leave(self._crowd(mailbox_id))
             self._changed.set()
         for waiter in running.waiters:
             if not waiter.done():
                 waiter.set_result(cycle.outcome)
         if cycle.next_at is not None:
             self.plan(mailbox_id, cycle.next_at)
-        if running.again_at is not None:
+        if running.again_at is not None and not cycle.is_postponed:
             self._plan(mailbox_id, running.again_at)
 
     def _plan(self, mailbox_id: MailboxId, due: float) -> None:
@@ -163,20 +171,41 @@ class Rounds(Generic[Outcome]):
         heapq.heappush(self._heap, (due, serial, mailbox_id))
         self._changed.set()
 
+    def _pop_ready(self) -> MailboxId | None:
+        """Return a mailbox that is due and whose crowd has room."""
+        while (mailbox_id := self._pop_due()) is not None:
+            crowd = self._crowd(mailbox_id)
+            if self._crowded.get(crowd, 0) < self._most:
+                del self._due[mailbox_id]
+                return mailbox_id
+            self._waiting.setdefault(crowd, deque()).append(mailbox_id)
+        return self._pop_waiting()
+
+    def _pop_waiting(self) -> MailboxId | None:
+        for crowd in list(self._waiting):
+            line = self._waiting[crowd]
+            while line and self._crowded.get(crowd, 0) < self._most:
+                mailbox_id = line.popleft()
+                if self._due.pop(mailbox_id, None) is not None:  # else it was forgotten
+                    return mailbox_id
+            if not line:
+                del self._waiting[crowd]
+        return None
+
     def _pop_due(self) -> MailboxId | None:
         self._drop_stale()
-        if not self._heap or len(self._running) >= self._most:
+        if not self._heap or self._heap[0][0] > self._clock.monotonic():
             return None
-        due, _, mailbox_id = self._heap[0]
-        if due > self._clock.monotonic():
-            return None
-        heapq.heappop(self._heap)
-        del self._due[mailbox_id]
-        return mailbox_id
+        return heapq.heappop(self._heap)[2]
+
+    def _leave(self, crowd: str) -> None:
+        self._crowded[crowd] -= 1
+        if not self._crowded[crowd]:
+            del self._crowded[crowd]
 
     def _seconds_to_next(self) -> float | None:
         self._drop_stale()
-        if not self._heap or len(self._running) >= self._most:
+        if not self._heap:
             return None
         return max(0.0, self._heap[0][0] - self._clock.monotonic())
 

@@ -56,6 +56,7 @@ def _record(row: Row) -> DirectionRecord:
         consecutive_failures=row["consecutive_failures"],
         refused_logins=row["refused_logins"],
         first_refused_at=optional_moment(row["first_refused_at"]),
+        stopped_at=optional_moment(row["stopped_at"]),
         taken_total=row["taken_total"],
         failed_total=row["failed_total"],
     )
@@ -80,6 +81,7 @@ def _row(record: DirectionRecord) -> Parameters:
         "consecutive_failures": record.consecutive_failures,
         "refused_logins": record.refused_logins,
         "first_refused_at": optional_micros(record.first_refused_at),
+        "stopped_at": optional_micros(record.stopped_at),
         "taken_total": record.taken_total,
         "failed_total": record.failed_total,
     }

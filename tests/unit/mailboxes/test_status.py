@@ -5,7 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 from syncd.errors import LimitExceeded, LoginRefused, Phase, StoreFull, SyncdError, Unreachable
 from syncd.mailboxes.health import classify
-from syncd.mailboxes.status import Place, Recorded, record_poll
+from syncd.mailboxes.status import (
+    PROBE_EVERY,
+    PROBE_EVERY_LATER,
+    PROBE_SLOWER_AFTER,
+    Place,
+    Recorded,
+    record_poll,
+)
 from syncd.model.direction import DirectionRecord
 from syncd.model.mailbox import Direction, MailboxId, TestStatus
 from syncd.model.poll import PollOutcome
@@ -90,8 +97,9 @@ def test_a_success_after_failures_resolves_what_was_said_of_mailbox_and_server()
 def test_refused_logins_are_counted_apart_and_stop_the_direction_in_the_end() -> None:
     record, now = WORKING, NOW
     recorded = poll(record, REFUSED, now)
-    while recorded.record.next_at is not None:
+    while recorded.record.stopped_at is None:
         assert recorded.opened == ()
+        assert recorded.record.next_at is not None
         now = recorded.record.next_at
         recorded = poll(recorded.record, REFUSED, now)
     stopped = recorded.record
@@ -133,24 +141,41 @@ def test_a_full_disk_is_told_at_once_and_its_alert_ends_with_the_first_success()
 
 def stopped() -> DirectionRecord:
     recorded = poll(WORKING, LoginRefused(SERVER, "POP3 is disabled"))
-    assert recorded.record.next_at is None
+    assert recorded.record.stopped_at == NOW
+    assert recorded.record.next_at == recorded.record.postponed_until == NOW + PROBE_EVERY
     return recorded.record
 
 
 def test_a_probe_of_what_has_stopped_does_not_begin_the_stop_anew() -> None:
     later = poll(stopped(), LoginRefused(SERVER, "POP3 is disabled"), SOON).record
-    assert (later.status_at, later.next_at) == (NOW, None)
+    assert (later.status_at, later.stopped_at) == (NOW, NOW)
+    assert later.next_at == SOON + PROBE_EVERY
 
 
 def test_a_probe_that_meets_other_trouble_does_not_make_the_probes_faster() -> None:
     recorded = poll(stopped(), GONE, SOON)
     assert recorded.opened == ()
     assert not recorded.record.enabled
-    assert (recorded.record.status_at, recorded.record.next_at) == (NOW, None)
+    assert recorded.record.status_at == recorded.record.stopped_at == NOW
+    assert recorded.record.next_at == SOON + PROBE_EVERY
+
+
+def test_what_has_been_stopped_for_a_day_is_probed_once_a_day() -> None:
+    late = NOW + PROBE_SLOWER_AFTER
+    assert poll(stopped(), GONE, late).record.next_at == late + PROBE_EVERY_LATER
+
+
+def test_a_first_connection_that_fails_is_a_failed_test_and_goes_on_being_tried() -> None:
+    new = DirectionRecord(mailbox_id=MailboxId(7), direction=Direction.INCOMING)
+    first = poll(new, GONE).record
+    assert (first.status, first.status_at, first.stopped_at) == (TestStatus.FAILURE, NOW, None)
+    assert first.status_text
+    assert poll(first, GONE, SOON).record.postponed_until is not None
 
 
 def test_a_probe_that_succeeds_enables_again() -> None:
     recorded = poll(stopped(), now=SOON)
     assert recorded.record.enabled
     assert (recorded.record.status, recorded.record.status_at) == (TestStatus.SUCCESS, SOON)
+    assert recorded.record.stopped_at is None
     assert recorded.resolved == ("mailbox:7:incoming", f"server:{SERVER}")

@@ -22,10 +22,13 @@ class Stage:
         self.started: list[MailboxId] = []
         self.under_way: set[MailboxId] = set()
         self.overlaps = 0
+        self.postpones = False
         self.gate = asyncio.Event()
         self.again = timedelta(days=1)
         self.changed = asyncio.Condition()
-        self.rounds: Rounds[int] = Rounds(self.cycle, CLOCK, most)
+        self.rounds: Rounds[int] = Rounds(
+            self.cycle, CLOCK, crowd=lambda m: "odd" if m % 2 else "even", most=most
+        )
 
     async def cycle(self, mailbox_id: MailboxId) -> Cycle[int]:
         self.overlaps += mailbox_id in self.under_way
@@ -35,7 +38,7 @@ class Stage:
             self.changed.notify_all()
         await self.gate.wait()
         self.under_way.discard(mailbox_id)
-        return Cycle(len(self.started), CLOCK.now() + self.again)
+        return Cycle(len(self.started), CLOCK.now() + self.again, is_postponed=self.postpones)
 
     async def until_started(self, count: int) -> None:
         async with self.changed, asyncio.timeout(5):
@@ -105,16 +108,63 @@ async def test_a_mailbox_forgotten_before_its_time_does_not_start() -> None:
     assert stage.started == [BOB]
 
 
-async def test_no_more_than_the_most_are_under_way() -> None:
+async def test_no_more_than_the_most_of_a_crowd_are_under_way() -> None:
     stage = Stage(most=3)
-    for number in range(10):
+    for number in range(0, 20, 2):
         stage.rounds.plan(MailboxId(number), CLOCK.now())
     async with stage.running():
         await stage.until_started(3)
         assert stage.rounds.running == 3
         stage.gate.set()
         await stage.until_started(10)
-    assert sorted(stage.started) == list(range(10))
+    assert stage.started == list(range(0, 20, 2))
+
+
+async def test_a_crowd_that_hangs_holds_up_nobody_of_another() -> None:
+    stage = Stage(most=2)
+    for number in range(0, 200, 2):
+        stage.rounds.plan(MailboxId(number), CLOCK.now())
+    stage.rounds.plan(MailboxId(1), CLOCK.now())
+    async with stage.running():
+        await stage.until_started(3)
+        assert stage.started == [0, 2, 1]
+
+
+async def test_a_mailbox_forgotten_while_its_crowd_was_full_does_not_start() -> None:
+    stage = Stage(most=1)
+    for number in (0, 2, 4):
+        stage.rounds.plan(MailboxId(number), CLOCK.now())
+    async with stage.running():
+        await stage.until_started(1)
+        stage.rounds.forget(MailboxId(2))
+        stage.gate.set()
+        await stage.until_started(2)
+    assert stage.started == [0, 4]
+
+
+async def test_a_wish_made_during_a_cycle_that_postponed_does_not_cut_the_wait_short() -> None:
+    stage = Stage()
+    stage.postpones = True
+    stage.rounds.plan(ANN, CLOCK.now())
+    async with stage.running():
+        await stage.until_started(1)
+        stage.rounds.plan(ANN, CLOCK.now())
+        stage.gate.set()
+        stage.rounds.plan(BOB, CLOCK.now())
+        await stage.until_started(2)
+    assert stage.started == [ANN, BOB]
+
+
+async def test_a_dropped_cycle_ends_and_the_rounds_go_on() -> None:
+    stage = Stage()
+    stage.rounds.plan(ANN, CLOCK.now())
+    async with stage.running():
+        await stage.until_started(1)
+        stage.rounds.drop(ANN)
+        stage.rounds.drop_all()
+        stage.rounds.plan(BOB, CLOCK.now())
+        await stage.until_started(2)
+    assert stage.started == [ANN, BOB]
 
 
 async def test_a_stop_lets_what_is_under_way_end() -> None:

@@ -10,12 +10,12 @@ SELECT * FROM direction WHERE mailbox_id = :mailbox_id AND direction = :directio
 INSERT INTO direction (
         mailbox_id, direction, enabled, status, status_at, status_text, next_at,
         postponed_until, postponed_why, last_started_at, last_success_at, last_duration,
-        last_error, consecutive_failures, refused_logins, first_refused_at, taken_total,
+        last_error, consecutive_failures, refused_logins, first_refused_at, stopped_at, taken_total,
         failed_total)
     VALUES (
         :mailbox_id, :direction, :enabled, :status, :status_at, :status_text, :next_at,
         :postponed_until, :postponed_why, :last_started_at, :last_success_at, :last_duration,
-        :last_error, :consecutive_failures, :refused_logins, :first_refused_at, :taken_total,
+        :last_error, :consecutive_failures, :refused_logins, :first_refused_at, :stopped_at, :taken_total,
         :failed_total)
     ON CONFLICT (mailbox_id, direction) DO UPDATE SET
         enabled = excluded.enabled, status = excluded.status,
@@ -26,5 +26,5 @@ INSERT INTO direction (
         last_error = excluded.last_error,
         consecutive_failures = excluded.consecutive_failures,
         refused_logins = excluded.refused_logins,
-        first_refused_at = excluded.first_refused_at,
+        first_refused_at = excluded.first_refused_at, stopped_at = excluded.stopped_at,
         taken_total = excluded.taken_total, failed_total = excluded.failed_total;

@@ -47,6 +47,7 @@ CREATE TABLE direction (               -- the status fields of contract 3, per d
     consecutive_failures INTEGER NOT NULL DEFAULT 0,
     refused_logins       INTEGER NOT NULL DEFAULT 0,
     first_refused_at     INTEGER,
+    stopped_at           INTEGER,               -- set: stopped by a permanent failure
     taken_total          INTEGER NOT NULL DEFAULT 0,
     failed_total         INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (mailbox_id, direction)
