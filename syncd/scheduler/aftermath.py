@@ -51,6 +51,6 @@ async def _tell_wall(tools: Tools, entry: Entry, recorded: Recorded, now: dateti
         await tools.db.write(write, essential=True)
     except StoreBroken:
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001 - the top of a loop, logged
         # The status fields say the same; an alert that cannot be stored stops no mail.
         _log.exception("alert not stored", address=entry.record.address)

@@ -44,7 +44,7 @@ class Janitor:
                 swept = await sweep(self._db, self._clock, ORPHANED_AFTER)
             except StoreBroken:
                 raise
-            except Exception:
+            except Exception:  # noqa: BLE001 - the top of a loop, logged
                 # The top of the loop: what is not swept now is swept in an hour.
                 _log.exception("not swept")
             else:

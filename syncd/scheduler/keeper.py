@@ -54,7 +54,7 @@ class Keeper:
             except StoreError as error:
                 _log.warning("status not written", error=str(error), again_in=RETRY_SECONDS)
                 await self._clock.sleep(RETRY_SECONDS)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the top of a loop, logged
                 # The top of the loop: status that cannot be written stops no mail.
                 _log.exception("status not written", again_in=RETRY_SECONDS)
                 await self._clock.sleep(RETRY_SECONDS)

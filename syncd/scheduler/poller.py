@@ -139,7 +139,8 @@ class Poller:
         if entry.record.first_enabled_at is None or entry.record.epoch == 0:
             reading = partial(mailboxes.get, mailbox_id=entry.record.id)
             try:
-                entry.record = await self._tools.db.read(reading) or entry.record
+                record = await self._tools.db.read(reading)
+                entry.record = record or entry.record
             except StoreError as error:  # the next poll reads it
                 _log.warning("mailbox not read again", error=str(error))
 
