@@ -6,7 +6,7 @@ import typer
 
 from syncd.cli.exits import Exit
 from syncd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from syncd.cli.output import plain, print_json, print_table, remark, say
+from syncd.cli.output import counted, plain, print_json, print_table, remark, say
 
 group = typer.Typer(no_args_is_help=True, help="The configuration: check, schema, show.")
 
@@ -18,9 +18,14 @@ def register(app: typer.Typer) -> None:
 
 @group.command("check")
 def check(*, config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
-    """Print every error with file:line:column; exit status 78 when there is one."""
+    """Print every error with file:line:column; exit status 78 when there is one.
+
+    What is allowed but probably not meant is a warning. Secrets that only the daemon can read
+    (its credentials, its environment, files of its user) are listed as not checked.
+    """
     from syncd.cli.environment import environment
     from syncd.config.load import ConfigError, load_settings
+    from syncd.config.remarks import unread, warnings
 
     try:
         settings = load_settings(config, environ=environment(), merely_looking=True)
@@ -30,13 +35,40 @@ def check(*, config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) ->
         else:
             for problem in error.problems:
                 remark(plain(str(problem)))
-            remark(f"{len(error.problems)} problem(s); nothing was started or changed")
+            count = counted(len(error.problems), "problem", "problems")
+            remark(f"{count}; nothing was started or changed")
         raise typer.Exit(Exit.CONFIGURATION) from None
     counts = {"profiles": len(settings.profiles), "mailboxes": len(settings.mailboxes)}
+    doubtful, unchecked = warnings(settings), unread(settings)
     if json:
-        print_json({"ok": True, "problems": [], **counts})
-    else:
-        say(f"{config}: {counts['profiles']} profiles, {counts['mailboxes']} mailboxes: good")
+        print_json(
+            {
+                "ok": True,
+                "problems": [],
+                "warnings": [warning.as_json() for warning in doubtful],
+                "not_checked": [secret.as_json() for secret in unchecked],
+                **counts,
+            }
+        )
+        return
+    for warning in doubtful:
+        remark(plain(f"warning: {warning}"))
+    for secret in unchecked:
+        remark(plain(f"not checked here: {secret}"))
+    say(f"{config}: {_verdict(**counts, unchecked=len(unchecked))}")
+
+
+def _verdict(profiles: int, mailboxes: int, unchecked: int) -> str:
+    counts = ", ".join(
+        (
+            counted(profiles, "profile", "profiles"),
+            counted(mailboxes, "mailbox", "mailboxes"),
+        )
+    )
+    if not mailboxes:
+        return f"{counts}: nothing to do"
+    secrets = counted(unchecked, "secret", "secrets")
+    return f"{counts}: good, but for {secrets} not checked" if unchecked else f"{counts}: good"
 
 
 @group.command("schema")

@@ -37,6 +37,11 @@ def print_json(value: JsonValue) -> None:
     sys.stdout.flush()
 
 
+def counted(number: int, one: str, more: str) -> str:
+    """Write `1 mailbox`, `0 mailboxes`."""
+    return f"{number} {one if number == 1 else more}"
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; wide when piped, so that no cell is cut for a program."""
     from rich.console import Console

@@ -130,6 +130,8 @@ class Confidential:
     """A secret in one of its spellings; validated with a `SecretReading` as context."""
 
     spellings: tuple[str, ...] = ("encrypted", "file", "env", "credential")
+    require: Callable[[Secret | SealedSecret], None] | None = None
+    """Raises Unfit where a secret has a form of its own and this is not it."""
 
     def parse(
         self,
@@ -142,7 +144,10 @@ class Confidential:
         beside = None
         if isinstance(value, YamlMap) and not value.place.file.startswith(ENVIRONMENT):
             beside = Path(value.place.file).parent
-        return read_secret(value, info.context, beside=beside, spellings=self.spellings)
+        secret = read_secret(value, info.context, beside=beside, spellings=self.spellings)
+        if self.require:
+            self.require(secret)
+        return secret
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler

@@ -29,6 +29,7 @@ from syncd.config.fields import (
     whole,
 )
 from syncd.config.problems import Loc, Place
+from syncd.config.secrets import require_key_line
 from syncd.config.strict_yaml import YamlMap, key_path, place_of
 from syncd.model.mailbox import MailboxType
 from syncd.model.profile import Authentication, IpVersion, OutcomePolicy, Security
@@ -93,7 +94,7 @@ Address = Annotated[str, Parsed(values.parse_address, {"type": "string", "format
 AbsolutePath = Annotated[Path, Parsed(values.parse_path, pattern("/.*"), str)]
 Port = Annotated[int, whole(1, 65535)]
 AnySecret = Annotated[Secret | SealedSecret, Confidential()]
-PlainSecret = Annotated[Secret, Confidential(("file", "env", "credential"))]
+KeyLine = Annotated[Secret, Confidential(("file", "env", "credential"), require_key_line)]
 Direction = Annotated[Synchronization, OneOf(Synchronization)]
 ProcessEmailFrom = Annotated[
     datetime,
@@ -165,7 +166,7 @@ class Store(Section):
 class Encryption(Section):
     """The keys that credentials are sealed with."""
 
-    keys: Annotated[tuple[PlainSecret, ...], OrEmpty] = ()
+    keys: Annotated[tuple[KeyLine, ...], OrEmpty] = ()
     """The first encrypts, all decrypt; each is a line of `syncd secret new-key`."""
 
 
@@ -630,6 +631,11 @@ class Settings(Section):
         """Remember what was written where, for `origin`; return these same settings."""
         self._written = tree
         return self
+
+    @property
+    def written(self) -> YamlMap:
+        """What was written, each value with its place."""
+        return self._written
 
     def origin(self, loc: Loc) -> str:
         """Say where a value comes from: `syncd.yaml:12:3`, `environment SYNCD_…`, `default`."""

@@ -20,7 +20,9 @@ from syncd.config.files import (
     why_exposed,
 )
 from syncd.config.values import Unfit, found_kind
+from syncd.errors import SecretUnreadable
 from syncd.model.secret import SealedSecret, Secret, UnreadSecret
+from syncd.vault.keys import parse_key_line
 
 LONGEST_SECRET: Final = 16 * 1024
 """Octets: room for every password and token; a service account's key has its own place."""
@@ -28,6 +30,12 @@ LONGEST_SECRET: Final = 16 * 1024
 CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
 """Where systemd puts what `LoadCredential=` names (systemd.exec(5))."""
 
+_MUST_BE: Final = {
+    "encrypted": "what `syncd secret encrypt` printed (v1:…)",
+    "file": "a file's path",
+    "env": "a variable's name",
+    "credential": "a credential's name",
+}
 _SEALED: Final = re.compile(r"v[0-9]+:[\x21-\x7e]+")
 _CREDENTIAL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
@@ -59,7 +67,8 @@ def read_secret(
             hint = "; put it in quotes" if isinstance(value, int | float) else ""
             raise Unfit(f"must be text, or one of {allowed}; {found_kind(value)}{hint}")
     if not isinstance(where, str) or not where:
-        raise Unfit(f"{spelling}: must be text; {found_kind(where)}")
+        what = "found empty text" if where == "" else found_kind(where)
+        raise Unfit(f"{spelling}: must be {_MUST_BE[str(spelling)]}; {what}")
     match spelling:
         case "encrypted":
             return _sealed(where)
@@ -71,9 +80,18 @@ def read_secret(
             return _from_credential(where, reading)
 
 
+def require_key_line(secret: Secret | SealedSecret) -> None:
+    """Raise Unfit unless a secret that was read is a line of `syncd secret new-key`."""
+    if isinstance(secret, Secret) and not isinstance(secret, UnreadSecret):
+        try:
+            parse_key_line(secret.reveal())
+        except SecretUnreadable as exc:
+            raise Unfit(str(exc)) from None
+
+
 def _sealed(text: str) -> SealedSecret:
     if not _SEALED.fullmatch(text):
-        raise Unfit("encrypted: must be what `syncd secret encrypt` printed: v1:…")
+        raise Unfit(f"encrypted: must be {_MUST_BE['encrypted']}")
     return SealedSecret(text)
 
 
@@ -85,7 +103,7 @@ def _from_file(name: str, beside: Path | None, reading: SecretReading) -> Secret
         file = read_regular(path, longest=LONGEST_SECRET)
     except FileForbidden as exc:
         if reading.merely_looking:
-            return UnreadSecret()
+            return UnreadSecret(f"{{file: {name}}}: {path} {exc}")
         raise Unfit(f"file: {path} {exc}") from exc
     except FileUnreadable as exc:
         raise Unfit(f"file: {path} {exc}") from exc
@@ -98,7 +116,7 @@ def _from_file(name: str, beside: Path | None, reading: SecretReading) -> Secret
 def _from_environment(name: str, reading: SecretReading) -> Secret:
     if name not in reading.environ:
         if reading.merely_looking:
-            return UnreadSecret()
+            return UnreadSecret(f"{{env: {name}}}: this environment has no variable {name}")
         raise Unfit(f"env: the environment has no variable {name}")
     return _secret(reading.environ[name], f"env: the variable {name}")
 
@@ -109,7 +127,10 @@ def _from_credential(name: str, reading: SecretReading) -> Secret:
         raise Unfit(f"credential: {name} is not a credential's name")
     if not directory:
         if reading.merely_looking:
-            return UnreadSecret()
+            return UnreadSecret(
+                f"{{credential: {name}}}: systemd gives it to the service only"
+                f" ({CREDENTIALS_DIRECTORY} is not set here)"
+            )
         raise Unfit(
             f"credential: {name} cannot be had: systemd gave this process no credentials"
             f" ({CREDENTIALS_DIRECTORY} is not set; see LoadCredential= in systemd.exec)"

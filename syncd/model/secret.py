@@ -58,14 +58,21 @@ class Secret(_Hidden):
 class UnreadSecret(Secret):
     """Stands for a secret that only the daemon can read, where a command merely looks."""
 
-    __slots__ = ()
+    __slots__ = ("_why",)
+    _why: str
 
-    def __init__(self) -> None:
+    def __init__(self, why: str) -> None:
         super().__init__("")
+        object.__setattr__(self, "_why", why)
+
+    @property
+    def why(self) -> str:
+        """Say how it is written, and what keeps this process from reading it."""
+        return self._why
 
     def reveal(self) -> NoReturn:
         """Refuse: it was never read."""
-        raise SecretUnreadable("this secret can be read by the daemon only")
+        raise SecretUnreadable(f"this secret can be read by the daemon only: {self._why}")
 
 
 class SealedSecret(_Hidden):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from syncd.config.load import load_settings
 from syncd.config.resolve import resolve
-from tests.support.configuration import PROFILE, written
+from tests.support.configuration import KEY_LINE, PROFILE, written
 
 KEY = "encryption: {keys: [{env: KEY}]}\n"
 
@@ -27,7 +27,7 @@ def main(mailboxes: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = written(Path(folder), f"{KEY}{PROFILE}mailboxes:\n{text}")
         began = time.monotonic()
-        settings = load_settings(path, environ={"KEY": "x"})
+        settings = load_settings(path, environ={"KEY": KEY_LINE})
         loaded = time.monotonic()
         plan = resolve(settings)
         resolved = time.monotonic()

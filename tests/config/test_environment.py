@@ -7,7 +7,7 @@ import pytest
 from syncd.config.load import load_settings
 from syncd.config.show import effective
 from syncd.model.profile import Security
-from tests.support.configuration import MAILBOX, PROFILE, loaded, problems, written
+from tests.support.configuration import KEY_LINE, MAILBOX, PROFILE, loaded, problems, written
 
 
 def test_a_variable_stands_above_the_file_and_leaves_its_neighbours(tmp_path: Path) -> None:
@@ -148,9 +148,9 @@ def test_variables_that_are_no_settings_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_key_may_come_from_a_variable_without_being_shown(tmp_path: Path) -> None:
-    environ = {"SYNCD_ENCRYPTION__KEYS": "[geheim]"}
+    environ = {"SYNCD_ENCRYPTION__KEYS": f"['{KEY_LINE}']"}
     settings = load_settings(written(tmp_path, PROFILE + MAILBOX), environ=environ)
-    assert [key.reveal() for key in settings.encryption.keys] == ["geheim"]
+    assert [key.reveal() for key in settings.encryption.keys] == [KEY_LINE]
     shown = {value.key: value for value in effective(settings)}
     assert shown["encryption.keys[#1]"].value == "***"
     assert shown["encryption.keys[#1]"].origin == "environment SYNCD_ENCRYPTION__KEYS:1:2"

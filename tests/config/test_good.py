@@ -11,7 +11,7 @@ from syncd.config.anatomy import keys_of
 from syncd.config.load import json_schema, load_settings
 from syncd.config.resolve import resolve
 from syncd.config.schema import Incoming, Outgoing, Section
-from tests.support.configuration import problems
+from tests.support.configuration import KEY_LINE, problems
 
 SAID_OTHERWISE = {"mode", "accept"}
 """Keys with one word to choose in this version, which is the default."""
@@ -39,7 +39,7 @@ def test_a_shipped_example_loads_and_resolves(example: Path, tmp_path: Path) -> 
         path.chmod(0o600)
     credentials = tmp_path / "credentials"
     credentials.mkdir()
-    (credentials / "syncd-key").write_text("a key line\n")
+    (credentials / "syncd-key").write_text(f"{KEY_LINE}\n")
     environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
     assert problems(folder / example.name, environ) == []
     plan = resolve(load_settings(folder / example.name, environ=environ))

@@ -6,6 +6,9 @@ from pathlib import Path
 from syncd.config.load import ConfigError, load_settings
 from syncd.config.schema import Settings
 
+KEY_LINE = "syncd-key-v1:Z2VoZWltLWdlaGVpbS1nZWhlaW0tZ2VoZWltLWdlaGU="
+"""A well-formed key (its octets begin with "geheim"), for configurations that need one."""
+
 PROFILE = """\
 profiles:
   - name: contoso

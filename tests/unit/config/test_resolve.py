@@ -15,7 +15,7 @@ from syncd.model.profile import (
     Security,
 )
 from syncd.model.secret import SealedSecret, Secret
-from tests.support.configuration import MAILBOX, PROFILE, loaded
+from tests.support.configuration import KEY_LINE, MAILBOX, PROFILE, loaded
 
 
 def _plan(folder: Path, text: str) -> Plan:
@@ -249,7 +249,7 @@ def test_outgoing_credentials_of_the_profile_replace_the_mailboxs(tmp_path: Path
         "    credentials:\n      outgoing: {source: profile, username: relay,"
         ' password: {encrypted: "v1:x"}}\n'
     )
-    key = "encryption: {keys: [geheim]}\n"
+    key = f"encryption: {{keys: ['{KEY_LINE}']}}\n"
     (ann,) = _plan(tmp_path, key + PROFILE + held + MAILBOX).mailboxes
     assert not ann.profile.shares_login
     assert ann.incoming_login == Login(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from syncd.config.show import Shown, effective
-from tests.support.configuration import MAILBOX, PROFILE, loaded
+from tests.support.configuration import KEY_LINE, MAILBOX, PROFILE, loaded
 
 
 def _shown(folder: Path, text: str) -> dict[str, Shown]:
@@ -47,7 +47,7 @@ def test_what_is_filled_in_is_shown(tmp_path: Path) -> None:
 
 def test_no_secret_is_shown_in_any_spelling(tmp_path: Path) -> None:
     secrets = f"""
-encryption: {{keys: [geheim-1]}}
+encryption: {{keys: ['{KEY_LINE}']}}
 {PROFILE}    credentials:
       outgoing: {{source: profile, username: relay, password: geheim-2}}
 {MAILBOX}  - {{address: b@c, credentials: {{password: {{encrypted: "v1:geheim-3"}}}}}}
@@ -64,7 +64,7 @@ encryption: {{keys: [geheim-1]}}
 
 
 def test_settings_print_no_secret_either(tmp_path: Path) -> None:
-    settings = loaded(tmp_path, f"encryption: {{keys: [geheim]}}\n{PROFILE}{MAILBOX}")
+    settings = loaded(tmp_path, f"encryption: {{keys: ['{KEY_LINE}']}}\n{PROFILE}{MAILBOX}")
     for text in [repr(settings), str(settings), settings.model_dump_json()]:
         assert "geheim" not in text
     assert "geheim" not in repr(settings.model_dump())

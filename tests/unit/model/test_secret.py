@@ -70,7 +70,8 @@ def test_a_secret_is_not_pickled() -> None:
 
 
 def test_a_secret_that_was_never_read_refuses_to_be_revealed() -> None:
-    secret = UnreadSecret()
+    secret = UnreadSecret("{env: PASSWORD}: not here")
+    assert secret.why == "{env: PASSWORD}: not here"
     assert repr(secret) == "***"
-    with pytest.raises(SecretUnreadable):
+    with pytest.raises(SecretUnreadable, match=r"by the daemon only: \{env: PASSWORD\}"):
         secret.reveal()
