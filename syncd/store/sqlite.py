@@ -22,7 +22,7 @@ from syncd.store.database import Parameters, Reader, Row, StoreHealth, Transacti
 from syncd.store.files import Ballast, FileLock, full_words, is_private, require_folder
 from syncd.store.group_commit import Commit, GroupCommit, drive
 from syncd.store.migrate import load_migrations
-from syncd.store.queries import Queries, load_queries
+from syncd.store.queries import Statements, load_statements
 from syncd.store.sqlite_file import (
     DIALECT,
     LOG_PAGES,
@@ -52,11 +52,11 @@ async def open_sqlite(
     event loop after every commit.
     """
     require_folder(path)
-    queries = load_queries(DIALECT)
+    statements = load_statements(DIALECT)
     try:
         if read_only:
             connections = await asyncio.to_thread(open_readers, path)
-            return SqliteDatabase(path, None, _Readers(connections, queries, path))
+            return SqliteDatabase(path, None, _Readers(connections, statements, path))
         lock = FileLock(beside(path, "lock"))
         try:
             known = load_migrations(DIALECT)
@@ -69,9 +69,9 @@ async def open_sqlite(
     except OSError as exc:
         raise StoreRefused(f"the store {path} cannot be opened: {exc}") from exc
     ballast = Ballast(beside(path, "ballast"))
-    engine = _Engine(connection, queries, path, ballast, lock)
+    engine = _Engine(connection, statements, path, ballast, lock)
     writer = GroupCommit(engine, clock or SystemClock(), on_commit)
-    return SqliteDatabase(path, (writer, engine), _Readers(connections, queries, path))
+    return SqliteDatabase(path, (writer, engine), _Readers(connections, statements, path))
 
 
 class SqliteDatabase:
@@ -123,11 +123,13 @@ class SqliteDatabase:
 class _Session:
     """A connection as bodies see it: named queries, rows as mappings, our errors."""
 
-    __slots__ = ("_columns", "_cursor", "_path", "_queries")
+    __slots__ = ("_columns", "_cursor", "_path", "_statements")
 
-    def __init__(self, connection: sqlite3.Connection, queries: Queries, path: Path) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, statements: Statements, path: Path
+    ) -> None:
         self._cursor = connection.cursor()
-        self._queries = queries
+        self._statements = statements
         self._path = path
         self._columns: dict[str, tuple[str, ...]] = {}
 
@@ -147,15 +149,17 @@ class _Session:
 
     async def execute(self, query: str, parameters: Parameters = _NOTHING) -> int:
         """Run a named statement and return how many rows it touched."""
+        statement = self._statements[query]
         try:
-            return self._cursor.execute(self._queries[query], parameters).rowcount
+            return self._cursor.execute(statement.text, statement.values(parameters)).rowcount
         except sqlite3.Error as exc:
             raise translate(exc, self._path, query) from exc
 
     async def execute_many(self, query: str, rows: Sequence[Parameters]) -> None:
         """Run a named statement once for each set of parameters."""
+        statement = self._statements[query]
         try:
-            self._cursor.executemany(self._queries[query], rows)
+            self._cursor.executemany(statement.text, map(statement.values, rows))
         except sqlite3.Error as exc:
             raise translate(exc, self._path, query) from exc
 
@@ -169,9 +173,10 @@ class _Session:
         self._cursor.close()
 
     def _fetch(self, query: str, parameters: Parameters) -> list[tuple[Any, ...]]:
+        statement = self._statements[query]
         try:
             # All of them: a statement left half read would keep its snapshot, and so the WAL.
-            return self._cursor.execute(self._queries[query], parameters).fetchall()
+            return self._cursor.execute(statement.text, statement.values(parameters)).fetchall()
         except sqlite3.Error as exc:
             raise translate(exc, self._path, query) from exc
 
@@ -182,7 +187,7 @@ class _Engine:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        queries: Queries,
+        statements: Statements,
         path: Path,
         ballast: Ballast,
         lock: FileLock,
@@ -190,7 +195,7 @@ class _Engine:
         self.broken: str | None = None
         self._connection = connection
         self._cursor = connection.cursor()
-        self._session = _Session(connection, queries, path)
+        self._session = _Session(connection, statements, path)
         self._path = path
         self._ballast = ballast
         self._lock = lock
@@ -316,7 +321,7 @@ class _Readers:
     """A few threads with a reading connection each."""
 
     def __init__(
-        self, connections: Sequence[sqlite3.Connection], queries: Queries, path: Path
+        self, connections: Sequence[sqlite3.Connection], statements: Statements, path: Path
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._path = path
@@ -326,7 +331,7 @@ class _Readers:
         self._threads = [
             threading.Thread(
                 target=self._work,
-                args=(connection, _Session(connection, queries, path)),
+                args=(connection, _Session(connection, statements, path)),
                 name=f"store-reader-{number}",
                 daemon=True,
             )

@@ -5,13 +5,16 @@
 What is written is what a poll writes, by the same functions: message, body, ledger entry, event,
 counters, the term's check and the look-up for doubles. Headers and hashes are made beforehand:
 this measures the store, not the parser. `each` is how many messages of one mailbox share a
-write, as they arrive from a pipelining server; G6's mailboxes have five new ones.
+write, as they arrive from a pipelining server; G6's mailboxes have five new ones. `bare sqlite3`
+is the machine's own measure in the same alternation: two rows a message instead of four and the
+counters, a hundred messages a commit, one thread, nobody waiting for a result.
 """
 
 import argparse
 import asyncio
 import hashlib
 import shutil
+import sqlite3
 import sys
 import tempfile
 import time
@@ -38,6 +41,7 @@ from tests.support.store import declare
 
 MAILBOXES = 100
 EACH = (1, 5, 20)
+BARE = "bare sqlite3"
 _NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
@@ -75,15 +79,17 @@ def contest(plan: Plan) -> Contest:
             Goal(Level.AIM, Figure.WALL, _name(5), count / 15_000),
             Goal(Level.AIM, Figure.WALL, _name(20), count / 15_000),
             Goal(Level.AIM, Figure.WALL, _name(1), count / 10_000),
+            Goal(Level.AIM, Figure.WALL, _name(5), 1.5, BARE),
         ],
     )
     mail = _mail(count)
     for _ in range(plan.rounds):
+        measure.settle()
+        found.series.setdefault(BARE, Series()).usages.append(_store_barely(mail))
         for each in EACH:
             measure.settle()
             usage = asyncio.run(_store(mail, each))
-            series = found.series.setdefault(_name(each), Series())
-            series.usages.append(usage)
+            found.series.setdefault(_name(each), Series()).usages.append(usage)
     for name, series in found.series.items():
         rates = " ".join(f"{count / usage.wall:,.0f}" for usage in series.usages)
         found.remarks.append(f"{name}: {rates} messages a second")
@@ -127,6 +133,34 @@ async def _store(mail: Sequence[Sequence[Letter]], each: int) -> Usage:
         usage = Usage(time.perf_counter() - wall, time.process_time() - cpu)
         await _require_all_stored(db, mail)
         await db.close()
+    finally:
+        shutil.rmtree(folder)
+    return usage
+
+
+def _store_barely(mail: Sequence[Sequence[Letter]]) -> Usage:
+    """Write a message row and a body row, and nothing else, with nothing around them."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=FOLDER))
+    raws = [letter.raw for own in mail for letter in own]
+    try:
+        connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
+        for statement in (
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = FULL",
+            "CREATE TABLE message (id INTEGER PRIMARY KEY, subject TEXT)",
+            "CREATE TABLE body (id INTEGER PRIMARY KEY, raw BLOB)",
+        ):
+            connection.execute(statement)
+        wall, cpu = time.perf_counter(), time.process_time()
+        for start in range(0, len(raws), 100):
+            connection.execute("BEGIN IMMEDIATE")
+            for n, raw in enumerate(raws[start : start + 100], start=start):
+                connection.execute("INSERT INTO message VALUES (?, ?)", (n, "a subject"))
+                connection.execute("INSERT INTO body VALUES (?, ?)", (n, raw))
+            connection.execute("COMMIT")
+        usage = Usage(time.perf_counter() - wall, time.process_time() - cpu)
+        connection.close()
     finally:
         shutil.rmtree(folder)
     return usage

@@ -14,7 +14,9 @@ from syncd.store.queries import (
     UnknownQuery,
     collect,
     load_queries,
+    load_statements,
     parse_blocks,
+    to_positional,
 )
 
 _ASKING = {"fetch_all", "fetch_one", "execute", "execute_many"}
@@ -52,7 +54,28 @@ def test_a_name_that_two_files_hold_is_refused() -> None:
 
 def test_an_unknown_name_says_which() -> None:
     with pytest.raises(UnknownQuery, match="'nowhere'"):
-        load_queries("sqlite")["nowhere"]
+        load_statements("sqlite")["nowhere"]
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "values"),
+    [
+        ("SELECT 1", "SELECT 1", ()),
+        ("SELECT :a", "SELECT ?", (1,)),
+        ("SELECT :b, :a, :b", "SELECT ?, ?, ?", (2, 1, 2)),
+        ("SELECT ':a', 'it''s :b', :a", "SELECT ':a', 'it''s :b', ?", (1,)),
+        ("SELECT :a -- not :b, 'nor\n+ :b", "SELECT ? -- not :b, 'nor\n+ ?", (1, 2)),
+    ],
+)
+def test_parameters_get_places(query: str, text: str, values: tuple[int, ...]) -> None:
+    statement = to_positional(query)
+    assert statement.text == text
+    assert statement.values({"a": 1, "b": 2, "unused": 3}) == values
+
+
+def test_a_parameter_that_is_missing_is_named() -> None:
+    with pytest.raises(KeyError, match="b"):
+        to_positional("SELECT :a, :b").values({"a": 1})
 
 
 def test_every_query_compiles_against_the_schema() -> None:

@@ -44,6 +44,3 @@ UPDATE message SET state = :state, reason = :reason, rfc_message_id = :rfc_messa
 
 -- name: give_up_message
 UPDATE message SET state = 'filtered', reason = :reason WHERE id = :id AND state = 'quarantined';
-
--- name: count_quarantined
-SELECT count(*) AS messages FROM message WHERE state = 'quarantined';
