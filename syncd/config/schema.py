@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
 
 from syncd.config import values
 from syncd.config.fields import (
@@ -91,7 +91,6 @@ class LogFormat(StrEnum):
 Flag = Annotated[bool, Parsed(values.parse_flag, {"type": "boolean"})]
 Name = Annotated[str, text(100)]
 Address = Annotated[str, Parsed(values.parse_address, {"type": "string", "format": "email"})]
-AbsolutePath = Annotated[Path, Parsed(values.parse_path, pattern("/.*"), str)]
 Port = Annotated[int, whole(1, 65535)]
 AnySecret = Annotated[Secret | SealedSecret, Confidential()]
 KeyLine = Annotated[Secret, Confidential(("file", "env", "credential"), require_key_line)]
@@ -310,8 +309,8 @@ class Side(Section):
     """Absent: filled from protocol and security."""
     security: Annotated[Security, OneOf(Security)] = Security.TLS
     """tls from the first byte, starttls (STLS on POP3), or none."""
-    tls_ca: AbsolutePath | None = None
-    """File with the authorities (PEM) to trust instead of the system's."""
+    tls_ca: Annotated[Path, Parsed(values.parse_path, text(4096).json, str)] | None = None
+    """File with the authorities (PEM) to trust instead of the system's; relative to this file."""
     tls_server_name: (
         Annotated[str, Parsed(values.parse_server, {"type": "string", "minLength": 1})] | None
     ) = None
@@ -334,6 +333,17 @@ class Side(Section):
     """More servers, in order."""
     protocol: Annotated[None, NotYet("choice of protocols")] = None
     """pop3 or imap, for the types that offer both."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _beside_its_file(cls, written: object) -> object:
+        """Take a relative tls_ca from where its YAML file is."""
+        match written:
+            case YamlMap() if isinstance(name := written.get("tls_ca"), str) and name.strip():
+                folder = Path(written.value_places["tls_ca"].file).absolute().parent
+                return {**written, "tls_ca": str(folder / name)}
+            case _:
+                return written
 
     @property
     def filled_port(self) -> int:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from syncd.config.load import load_settings
 from tests.support.configuration import MAILBOX, PROFILE, problems, written
 
@@ -141,3 +143,22 @@ def test_without_a_path_the_variable_names_it(tmp_path: Path) -> None:
     main = written(tmp_path, "instance: there\n")
     settings = load_settings(None, environ={"SYNCD_CONFIG": str(main)})
     assert settings.instance == "there"
+
+
+def test_an_authority_stands_beside_the_file_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, "-----BEGIN CERTIFICATE-----\n", "profiles.d/ca.pem")
+    profile = PROFILE.replace("{server: p", "{tls_ca: ca.pem, server: p")
+    written(tmp_path, profile, "profiles.d/contoso.yaml")
+    written(tmp_path, "include: [profiles.d/*.yaml]\n")
+    monkeypatch.chdir(tmp_path)
+    incoming = load_settings(Path("syncd.yaml"), environ={}).profiles[0].incoming
+    assert incoming is not None
+    # Absolute: a daemon that changes its directory still finds it.
+    assert incoming.tls_ca == tmp_path / "profiles.d" / "ca.pem"
+    (tmp_path / "profiles.d" / "ca.pem").unlink()
+    (problem,) = problems(tmp_path / "syncd.yaml")
+    assert problem.endswith(
+        "tls_ca: profiles.d/ca.pem cannot be read: No such file or directory"
+    )
