@@ -70,6 +70,10 @@ class TimedOut(ServerError):
     """The server did not answer, or did not finish, within the time allowed."""
 
 
+class NoGreeting(TimedOut):
+    """Not one octet came on a new connection in clear: so does a port that waits for TLS."""
+
+
 class TlsFailure(StrEnum):
     """Why TLS could not be had; each has its own remedy."""
 
@@ -149,6 +153,14 @@ class CommandRefused(ServerError):
 
 class ProtocolViolated(ServerError):
     """The server said something that its protocol does not allow."""
+
+
+class WrongProtocol(ProtocolViolated):
+    """Another protocol's greeting came; `who` says whose it is, as `an SMTP server`."""
+
+    def __init__(self, server: str, greeting: str, who: str) -> None:
+        super().__init__(server, Phase.GREETING, greeting)
+        self.who = who
 
 
 class LimitExceeded(ServerError):

@@ -17,12 +17,15 @@ from syncd.errors import (
     LimitExceeded,
     LoginRefused,
     Phase,
+    ProtocolViolated,
     ServerError,
     TlsNotOffered,
+    WrongProtocol,
 )
 from syncd.model.mail import Listed, MaildropStatus
 from syncd.model.profile import Endpoint, Security
 from syncd.observe.edges import reached
+from syncd.protocols.greetings import who_greets
 from syncd.protocols.pop3_commands import (
     Verb,
     about,
@@ -132,7 +135,13 @@ async def open_pop3(
 
 
 async def _greet(conversation: Conversation) -> None:
-    event = await conversation.next_event()
+    try:
+        event = await conversation.next_event()
+    except ProtocolViolated as exc:
+        _, _, greeting = exc.words.partition(": ")
+        if who := who_greets(greeting):
+            raise WrongProtocol(exc.server, greeting, who) from exc
+        raise
     if isinstance(event, Refused):
         raise conversation.refusal(event)
 

@@ -35,17 +35,20 @@ from syncd.errors import (
     CommandRefused,
     ConnectionLost,
     LoginRefused,
+    NoGreeting,
     Phase,
     ProtocolViolated,
     ServerError,
     TimedOut,
     TlsFailed,
     TlsNotOffered,
+    WrongProtocol,
 )
 from syncd.model.profile import Endpoint, Security
 from syncd.observe.edges import reached
 from syncd.protocols import sasl
 from syncd.protocols.dot_stuffing import DotStuffer
+from syncd.protocols.greetings import who_greets
 from syncd.protocols.smtp_replies import (
     Capabilities,
     SmtpReply,
@@ -252,7 +255,13 @@ class _Session:
     async def greet(self) -> None:
         """Read the greeting."""
         async with self._at(Phase.GREETING, self.patience.greeting):
-            await self._conversation.read_response()
+            try:
+                await self._conversation.read_response()
+            except SMTPResponseException as exc:
+                greeting = bytes(self._conversation.heard).decode("utf-8", "replace")
+                if who := who_greets(greeting):
+                    raise WrongProtocol(self.place, greeting, who) from exc
+                raise
         reply = self._only_reply(Phase.GREETING)
         if not reply.is_positive:
             raise self._refused(Phase.GREETING, reply)
@@ -419,8 +428,11 @@ class _Session:
             self.abort()
             raise ProtocolViolated(self.place, phase, exc.message) from exc
         except TimeoutError as exc:
+            is_silent = phase is Phase.GREETING and not self._conversation.heard
+            is_clear = self._endpoint.security is not Security.TLS
+            kind = NoGreeting if is_silent and is_clear else TimedOut
             self.abort()
-            raise TimedOut(self.place, phase, f"no answer within {seconds:g} s") from exc
+            raise kind(self.place, phase, f"no answer within {seconds:g} s") from exc
         except (SMTPException, OSError) as exc:
             error = self._last_words(phase)
             self.abort()

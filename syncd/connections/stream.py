@@ -29,6 +29,7 @@ from syncd.connections.tls import (
 from syncd.errors import (
     ConnectionLost,
     NameNotFound,
+    NoGreeting,
     Phase,
     ServerError,
     TimedOut,
@@ -228,6 +229,13 @@ class Stream(asyncio.Protocol):
         if tls:
             self._check_pin()
 
+    def _no_answer(self) -> TimedOut:
+        is_silent = self.phase is Phase.GREETING and not self._unfinished
+        is_clear = self._endpoint.security is not Security.TLS
+        kind = NoGreeting if is_silent and is_clear else TimedOut
+        words = f"no answer within {self._command_seconds:g} s"
+        return kind(self._endpoint.place, self.phase, words)
+
     def _watch(self) -> None:
         """Look at the deadlines, and again when the next one may have passed.
 
@@ -238,8 +246,7 @@ class Stream(asyncio.Protocol):
             words = "the session took longer than it may"
             self.fail(TimedOut(self._endpoint.place, self.phase, words))
         elif now >= self._due:
-            words = f"no answer within {self._command_seconds:g} s"
-            self.fail(TimedOut(self._endpoint.place, self.phase, words))
+            self.fail(self._no_answer())
         else:
             next_look = min(self._due, self._ends_at, now + self._command_seconds)
             self._timer = self._loop.call_at(next_look, self._watch)

@@ -11,6 +11,7 @@ from syncd.errors import (
     LoginRefused,
     MechanismNotOffered,
     NameNotFound,
+    NoGreeting,
     PlaintextLoginForbidden,
     ProtocolViolated,
     Refused,
@@ -27,6 +28,7 @@ from syncd.errors import (
     TlsFailure,
     TlsNotOffered,
     Unreachable,
+    WrongProtocol,
 )
 from syncd.model.failure import Lasting, Scope
 
@@ -94,14 +96,15 @@ MEANINGS: Mapping[type[SyncdError], Meaning] = {
         PERMANENT,
         Scope.PROFILE,
         "The login would cross the network readable, and the profile does not allow that.",
-        "Use `security: tls` or `starttls`; only on a trusted network: allow_plaintext_login.",
+        "Use `security: tls` or `security: starttls`; only on a trusted network: allow_plaintext_login.",
     ),
     MechanismNotOffered: Meaning(
         "mechanism_not_offered",
         PERMANENT,
         Scope.PROFILE,
         "The server does not offer the authentication that the profile asks for.",
-        "Set `authentication: auto`, or one of those that the server names.",
+        "Set `authentication: auto`, or one that the server names; if it names none in clear, "
+        "use `security: tls` or `security: starttls`.",
     ),
     # ---- the session
     LoginRefused: Meaning(
@@ -129,6 +132,13 @@ MEANINGS: Mapping[type[SyncdError], Meaning] = {
         "The server did not answer, or not to the end, in time.",
         _BY_ITSELF,
     ),
+    NoGreeting: Meaning(
+        "no_greeting",
+        TRANSIENT,
+        Scope.SERVER,
+        "The server said nothing: is this a TLS port? There it waits for the handshake.",
+        "If it is one (995, 465), set `security: tls`; else it is tried again by itself.",
+    ),
     LimitExceeded: Meaning(
         "limit_exceeded",
         TRANSIENT,
@@ -142,6 +152,13 @@ MEANINGS: Mapping[type[SyncdError], Meaning] = {
         Scope.MAILBOX,
         "The server said what its protocol forbids.",
         _BY_ITSELF,
+    ),
+    WrongProtocol: Meaning(
+        "wrong_protocol",
+        PERMANENT,
+        Scope.PROFILE,
+        "Another kind of server answers on this port.",
+        "Set server and port: POP3 is on 995 (tls) or 110, SMTP on 465 (tls) or 587 (starttls).",
     ),
     ServerError: Meaning(
         "server_error",
@@ -252,7 +269,7 @@ TLS_MEANINGS: Mapping[TlsFailure, Meaning] = {
     TlsFailure.NOT_TLS: _of_certificate(
         "tls_not_tls",
         "The server does not speak TLS on this port.",
-        "Port and security do not fit: 995 and 465 go with tls, 110 and 587 with starttls.",
+        "Use `security: starttls` on this port (110, 587), or its TLS port (995, 465) with `tls`.",
     ),
     TlsFailure.OTHER: Meaning(
         "tls_other",

@@ -21,6 +21,7 @@ from syncd.errors import (
     Phase,
     ServerError,
     TlsFailed,
+    WrongProtocol,
     one_line,
 )
 from syncd.mailboxes.failure_texts import (
@@ -175,6 +176,8 @@ def _meaning_of(error: Exception) -> Meaning:
             return _meaning_in_pop3(error)
         case TlsFailed():
             return TLS_MEANINGS[error.kind]
+        case WrongProtocol():
+            return replace(MEANINGS[WrongProtocol], cause=f"This is {error.who}.")
         case LimitExceeded(phase=Phase.FETCH):
             return MESSAGE_TOO_LARGE
         case _:
@@ -209,6 +212,8 @@ def _meaning_in_smtp(error: LoginRefused | CommandRefused, code: int) -> Meaning
             )
         case smtp_texts.Meaning.LOGIN_FORBIDDEN:
             return Meaning(rule.name, lasting, Scope.MAILBOX, rule.cause, rule.remedy)
+        case smtp_texts.Meaning.NEEDS_TLS:
+            return Meaning(rule.name, lasting, Scope.PROFILE, rule.cause, rule.remedy)
         case _:
             assert_never(rule.meaning)
 

@@ -100,7 +100,7 @@ def _judge_known(server: str, phase: Phase, reply: SmtpReply, rule: ReplyRule) -
     match rule.meaning:
         case Meaning.LATER:
             return Deferred(str(reply), reply)
-        case Meaning.LOGIN | Meaning.LOGIN_FORBIDDEN | Meaning.QUOTA:
+        case Meaning.LOGIN | Meaning.LOGIN_FORBIDDEN | Meaning.NEEDS_TLS | Meaning.QUOTA:
             return _hold(server, phase, reply, rule)
         case _:
             assert_never(rule.meaning)
@@ -112,7 +112,7 @@ def _hold(server: str, phase: Phase, reply: SmtpReply, rule: ReplyRule) -> Mailb
     failure = Failure(
         code=rule.name,
         lasting=Lasting.TRANSIENT if passes else Lasting.PERMANENT,
-        scope=Scope.MAILBOX,
+        scope=Scope.PROFILE if rule.meaning is Meaning.NEEDS_TLS else Scope.MAILBOX,
         server=server,
         phase=phase,
         words=str(reply),

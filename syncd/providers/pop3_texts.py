@@ -52,6 +52,21 @@ _LOGIN = frozenset({Phase.LOGIN})
 _WAIT = "Nothing to do: it is tried again by itself."
 
 RULES: Sequence[Pop3Rule] = (
+    # ---- this profile: it asks for a login in clear
+    # Dovecot: `[AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.`
+    # (2.4: `Cleartext …`); Cyrus: `Encryption required`; UW: `Must issue STLS command first`.
+    Pop3Rule(
+        code="plaintext_login_refused",
+        lasting=Lasting.PERMANENT,
+        scope=Scope.PROFILE,
+        phases=_LOGIN,
+        text=_text(
+            r"(plain|clear) ?text (authentication|auth|logins?|passwords?) (is |are )?(disallowed|disabled|not (allowed|permitted))"
+            r"|must issue (a )?(stls|starttls)|(stls|starttls|tls|ssl|encryption|secure connection) (is )?(required|needed|first)"
+        ),
+        cause="The server takes no login on a connection in clear.",
+        remedy="Use `security: tls` (port 995) or `security: starttls` (port 110) in the profile.",
+    ),
     # ---- this account, known for sure: no password will help, so no second try
     # Gmail: `[SYS/PERM] Your account is not enabled for POP access.`; GMX, web.de:
     # `POP3 is not activated`; Exchange: `POP3 is disabled`; Zoho: `POP access is disabled`.

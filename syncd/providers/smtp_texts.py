@@ -19,6 +19,8 @@ class Meaning(StrEnum):
     """The login, though the reply came to another command: holds the mailbox's queue."""
     LOGIN_FORBIDDEN = "login_forbidden"
     """The provider forbids this kind of login for good: holds the queue."""
+    NEEDS_TLS = "needs_tls"
+    """The connection has to be encrypted first, which the profile decides: holds the queue."""
     QUOTA = "quota"
     """A limit of the sending account, over by itself in time: holds the queue."""
     LATER = "later"
@@ -66,6 +68,8 @@ _OF_THE_SENDER = frozenset({Phase.LOGIN, Phase.MAIL, Phase.DATA, Phase.BODY, Pha
 _CHECK_LOGIN = (
     "Check user name and password of the mailbox (or of its profile) for this server."
 )
+_NEEDS_TLS = "The server takes no login on a connection in clear."
+_USE_TLS = "Use `security: tls` (port 465) or `security: starttls` (port 587) in the profile."
 _WAIT = "Nothing to do: the queue goes on when the limit is over. Ask the provider for a higher one if this repeats."
 
 RULES: Sequence[ReplyRule] = (
@@ -92,6 +96,26 @@ RULES: Sequence[ReplyRule] = (
         meaning=Meaning.LATER,
         name="login_check_unavailable",
         codes=frozenset({454}),
+    ),
+    # Gmail, Postfix: `530 5.7.0 Must issue a STARTTLS command first`; RFC 4954 6: `538 5.7.11
+    # Encryption required for requested authentication mechanism`; Exchange: `5.7.10`.
+    ReplyRule(
+        meaning=Meaning.NEEDS_TLS,
+        name="plaintext_login_refused",
+        codes=frozenset({538}),
+        cause=_NEEDS_TLS,
+        remedy=_USE_TLS,
+    ),
+    ReplyRule(
+        meaning=Meaning.NEEDS_TLS,
+        name="plaintext_login_refused",
+        codes=frozenset({503, 523, 530, 534, 535, 550, 554}),
+        text=_text(
+            r"must issue (a )?starttls|(starttls|tls|ssl|encryption|secure connection) (is )?(required|needed|first)"
+            r"|(plain|clear) ?text (authentication|auth|logins?|passwords?) (is |are )?(disallowed|disabled|not (allowed|permitted))"
+        ),
+        cause=_NEEDS_TLS,
+        remedy=_USE_TLS,
     ),
     # RFC 4954: 530 authentication required, 534 mechanism too weak, 535 invalid, 538 wants
     # encryption. fetchmail treats 530 as temporary "so as not to delete messages on

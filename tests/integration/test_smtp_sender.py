@@ -17,6 +17,7 @@ from syncd.errors import (
     LoginRefused,
     MechanismNotOffered,
     NameNotFound,
+    NoGreeting,
     Phase,
     PlaintextLoginForbidden,
     ProtocolViolated,
@@ -27,6 +28,7 @@ from syncd.errors import (
     TlsFailure,
     TlsNotOffered,
     Unreachable,
+    WrongProtocol,
 )
 from syncd.model.profile import Authentication, Endpoint, IpVersion, MailProtocol, Security
 from syncd.model.secret import Secret
@@ -435,8 +437,9 @@ async def test_cancelling_drops_the_connection() -> None:
     [
         ("greeting", Say("554 5.3.2 not for you"), CommandRefused, Phase.GREETING),
         ("greeting", Drop(), ConnectionLost, Phase.GREETING),
-        ("greeting", Hang(asyncio.Event()), TimedOut, Phase.GREETING),
-        ("greeting", Say("+OK POP3 here"), ProtocolViolated, Phase.GREETING),
+        ("greeting", Hang(asyncio.Event()), NoGreeting, Phase.GREETING),
+        ("greeting", Say("+OK POP3 here"), WrongProtocol, Phase.GREETING),
+        ("greeting", Say("SSH-2.0-OpenSSH_9.6"), ProtocolViolated, Phase.GREETING),
         ("ehlo", Say("502 5.5.1 never heard"), CommandRefused, Phase.HELLO),
         ("ehlo", Drop(), ConnectionLost, Phase.HELLO),
         ("ehlo", Say("421 4.3.2 closing"), CommandRefused, Phase.HELLO),
@@ -454,6 +457,34 @@ async def test_each_step_of_opening_fails_with_its_phase(
         if isinstance(act, Hang):
             act.until.set()
     assert getattr(caught.value, "phase", None) is phase
+
+
+@pytest.mark.parametrize(
+    ("greeting", "who"),
+    [("+OK POP3 here", "a POP3 server"), ("* OK IMAP4rev1 ready", "an IMAP server")],
+)
+async def test_a_server_of_another_kind_is_known_by_its_greeting(
+    greeting: str, who: str
+) -> None:
+    async with running(SmtpSink()) as sink:
+        sink.plan("greeting", Say(greeting))
+        with pytest.raises(WrongProtocol) as caught:
+            await open_smtp(at(sink), ANN)
+    assert (caught.value.who, caught.value.words) == (who, greeting)
+    assert sink.heard == []
+
+
+async def test_waiting_for_the_greeting_ends_at_once_when_it_is_cancelled() -> None:
+    """RFC 5321 4.5.3.2.1 asks for five minutes: nobody who stops the daemon waits for them."""
+    never = asyncio.Event()
+    async with running(SmtpSink()) as sink, asyncio.timeout(5):
+        sink.plan("greeting", Hang(never))
+        async with asyncio.TaskGroup() as tasks:
+            opening = tasks.create_task(open_smtp(at(sink, Security.STARTTLS), ANN))
+            await sink.stepped["greeting"].wait()
+            opening.cancel()
+        never.set()
+    assert opening.cancelled()
 
 
 async def test_a_name_without_address_and_a_port_without_server_are_told_apart() -> None:

@@ -24,11 +24,14 @@ from syncd.errors import (
     ConnectionLost,
     LimitExceeded,
     LoginRefused,
+    NoGreeting,
     Phase,
+    ProtocolViolated,
     TimedOut,
     TlsFailed,
     TlsFailure,
     TlsNotOffered,
+    WrongProtocol,
 )
 from syncd.model.mail import CHUNK_OCTETS, Listed
 from syncd.model.profile import Endpoint, Security
@@ -359,6 +362,41 @@ async def test_a_server_that_drips_is_given_up_in_the_time_of_a_command(
                 await source.list_all()
         server.problems.clear()
     assert given_up.value.phase is phase
+
+
+async def test_a_port_that_says_nothing_in_clear_may_be_a_tls_port(tmp_path: Path) -> None:
+    chain = chain_of(None, tmp_path)
+    async with scripted([Hang()], tls=chain.server) as server:
+        for security in (Security.NONE, Security.STARTTLS):
+            with pytest.raises(NoGreeting):
+                await log_in(pop3_endpoint(server.port, security), hasty(0.05))
+        with pytest.raises(TimedOut) as slow:
+            await log_in(tls_endpoint(server.port, chain), hasty(0.05))
+    assert not isinstance(slow.value, NoGreeting)
+
+
+@pytest.mark.parametrize(
+    ("greeting", "who"),
+    [
+        (b"220 mx.contoso.com ESMTP Postfix\r\n", "an SMTP server"),
+        (b"* OK [CAPABILITY IMAP4rev1] ready\r\n", "an IMAP server"),
+    ],
+)
+async def test_a_server_of_another_kind_is_known_by_its_greeting(
+    greeting: bytes, who: str
+) -> None:
+    async with scripted([Say(greeting), Hang()]) as server:
+        with pytest.raises(WrongProtocol) as wrong:
+            await log_in(pop3_endpoint(server.port))
+    assert (wrong.value.who, wrong.value.words) == (who, greeting.decode().strip())
+    assert server.heard == [b""]
+
+
+async def test_a_greeting_that_nobody_knows_breaks_the_protocol() -> None:
+    async with scripted([Say(b"SSH-2.0-OpenSSH_9.6\r\n"), Hang()]) as server:
+        with pytest.raises(ProtocolViolated) as odd:
+            await log_in(pop3_endpoint(server.port))
+    assert not isinstance(odd.value, WrongProtocol)
 
 
 async def test_a_body_that_drips_is_given_up_too() -> None:

@@ -29,6 +29,8 @@ def example_of(kind: type[SyncdError]) -> SyncdError:
         return LoginRefused(PLACE, "no")
     if kind is TlsFailed:
         return TlsFailed(PLACE, Phase.TLS, "no", TlsFailure.EXPIRED)
+    if kind is errors.WrongProtocol:
+        return errors.WrongProtocol(PLACE, "220 mx", "an SMTP server")
     if kind is errors.Refused:
         return errors.Refused("subject", "too long")
     if issubclass(kind, errors.ServerError):
@@ -88,12 +90,16 @@ def test_each_trouble_with_tls_concerns_the_server_under_a_code_of_its_own(
         (LoginRefused(PLACE, "x", response_code="IN-USE"), "maildrop_locked", "transient", "mailbox"),
         (LoginRefused(PLACE, "POP3 is disabled"), "pop3_disabled", "permanent", "mailbox"),
         (LoginRefused(PLACE, "x", response_code="AUTH"), "login_refused", "permanent", "mailbox"),
+        (LoginRefused(PLACE, "Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", response_code="AUTH"), "plaintext_login_refused", "permanent", "profile"),
+        (errors.NoGreeting(PLACE, Phase.GREETING, "x"), "no_greeting", "transient", "server"),
+        (errors.WrongProtocol(PLACE, "220 mx", "an SMTP server"), "wrong_protocol", "permanent", "profile"),
         # SMTP, as the dispatcher's sessions meet them
         (LoginRefused(PLACE, "x", reply_code=535), "login_refused", "permanent", "mailbox"),
         (LoginRefused(PLACE, "x", reply_code=454), "login_check_unavailable", "transient", "mailbox"),
         (LoginRefused(PLACE, "x", reply_code=500), "login_refused", "permanent", "mailbox"),
         (LoginRefused(PLACE, "x", reply_code=421), "command_refused", "transient", "mailbox"),
         (LoginRefused(PLACE, "x", reply_code=550, enhanced="5.7.30"), "login_forbidden", "permanent", "mailbox"),
+        (LoginRefused(PLACE, "x", reply_code=538), "plaintext_login_refused", "permanent", "profile"),
         (CommandRefused(PLACE, Phase.HELLO, "x", reply_code=421), "command_refused", "transient", "server"),
         (CommandRefused(PLACE, Phase.MAIL, "x", reply_code=550), "command_refused", "transient", "mailbox"),
         (CommandRefused(PLACE, Phase.MAIL, "x", reply_code=550, enhanced="5.4.5"), "sending_limit", "transient", "mailbox"),
@@ -104,6 +110,25 @@ def test_errors_have_their_place_on_both_axes(
 ) -> None:
     failure = classify(error)
     assert (failure.code, failure.lasting, failure.scope) == (code, lasting, scope)
+
+
+def test_a_server_of_another_kind_is_named() -> None:
+    failure = classify(errors.WrongProtocol(PLACE, "220 mx ESMTP", "an SMTP server"))
+    assert (failure.cause, failure.words) == ("This is an SMTP server.", "220 mx ESMTP")
+
+
+def test_a_login_that_is_refused_in_clear_is_no_wrong_password() -> None:
+    words = "Plaintext authentication disallowed on non-secure (SSL/TLS) connections."
+    for error in (LoginRefused(PLACE, words), LoginRefused(PLACE, "x", reply_code=538)):
+        failure = classify(error)
+        assert not failure.suspect
+        assert "`security: tls`" in failure.remedy
+        assert "`security: starttls`" in failure.remedy
+
+
+def test_what_speaks_no_tls_is_told_to_be_used_with_starttls() -> None:
+    failure = classify(TlsFailed(PLACE, Phase.TLS, "x", TlsFailure.NOT_TLS))
+    assert "`security: starttls`" in failure.remedy
 
 
 def test_a_refused_login_is_first_of_all_suspect() -> None:

@@ -87,6 +87,16 @@ def test_trouble_of_the_account_carries_its_cause_and_remedy(
     assert failure.remedy
 
 
+def test_a_login_in_clear_that_is_refused_is_the_profiles_trouble_and_not_suspect() -> None:
+    words = "530 5.7.0 Must issue a STARTTLS command first"
+    verdict = judge_delivery(HOST, Phase.LOGIN, reply(words))
+    assert isinstance(verdict, MailboxTrouble)
+    failure = verdict.failure
+    assert (failure.code, failure.scope) == ("plaintext_login_refused", Scope.PROFILE)
+    assert (failure.lasting, failure.suspect) == (Lasting.PERMANENT, False)
+    assert "`security: starttls`" in failure.remedy
+
+
 @pytest.mark.parametrize(
     ("error", "verdict"),
     [

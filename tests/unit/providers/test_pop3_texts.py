@@ -7,6 +7,10 @@ from syncd.model.failure import Lasting
 from syncd.providers.pop3_texts import RULES, known_refusal
 
 LOGINS = [
+    ("AUTH", "Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", "plaintext_login_refused"),
+    ("AUTH", "Cleartext authentication disallowed on non-secure (SSL/TLS) connections.", "plaintext_login_refused"),
+    (None, "Must issue a STLS command first", "plaintext_login_refused"),
+    (None, "TLS is required", "plaintext_login_refused"),
     ("SYS/PERM", "Your account is not enabled for POP access. Please visit your Gmail settings page and enable your account for POP access.", "pop3_disabled"),
     (None, "POP3 is disabled", "pop3_disabled"),
     ("AUTH", "Application-specific password required: https://support.google.com/", "app_password_required"),
