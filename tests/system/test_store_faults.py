@@ -150,7 +150,7 @@ async def test_a_failed_sync_is_never_acknowledged_and_nothing_is_written_after_
         path.parent.mkdir()
         under = failing(strace, "fsync,fdatasync", f"error=EIO:when={n}")
         async with gate:
-            witness = await run_writer(path, "--count", "90", "--writers", "3", under=under)
+            witness = await run_writer(path, "--count", "150", "--writers", "3", under=under)
         found = await rows_in(path)
         assert sorted(found) == sorted(witness.acked), f"sync {n} failed"
         return witness
@@ -161,7 +161,7 @@ async def test_a_failed_sync_is_never_acknowledged_and_nothing_is_written_after_
     hit = [witness for witness in ended if witness.refused]
     assert len(hit) > 20, "most of them failed while rows were written"
     for witness in hit:
-        assert sorted([*witness.acked, *witness.refused]) == list(range(90))
+        assert sorted([*witness.acked, *witness.refused]) == list(range(150))
         assert witness.acked_after_refusal == [], "no write succeeds after a failed one"
         assert all(why.startswith("StoreBroken") for why in witness.refused.values())
         assert witness.others == ["open", "closed"]
@@ -254,7 +254,7 @@ async def test_a_second_process_is_refused_and_the_first_goes_on(tmp_path: Path)
         assert second.acked == []
         (line,) = second.others
         assert line.startswith(
-            f"unopened StoreRefused: another syncd holds the store (process {os.getpid()}"
+            f"unopened StoreHeld: another syncd holds the store (process {os.getpid()}"
         )
         await db.write(_state("alone"))
     assert (await run_writer(path, "--count", "3")).acked == [0, 1, 2]
