@@ -142,9 +142,4 @@ def _in_base64(response: bytes) -> str:
 
 
 def _without_secrets(words: str, login: UnlockedLogin) -> str:
-    """Blank out the password, should the server repeat it: words get logged."""
-    password = login.password.reveal()
-    in_base64 = _in_base64(password.encode())
-    for secret in (password, in_base64):
-        words = words.replace(secret, "***") if secret else words
-    return words
+    return sasl.blank_out(words, login.username, login.password.reveal(), login.authorize_as)

@@ -1,7 +1,5 @@
 """How an SMTP login proves itself: one mechanism, chosen before, tried once (RFC 4954)."""
 
-import base64
-
 from syncd.connections.seams import UnlockedLogin
 from syncd.errors import MechanismNotOffered, Phase, PlaintextLoginForbidden, Refused
 from syncd.model.profile import Authentication, Endpoint, Security
@@ -62,10 +60,5 @@ def begin_proof(place: str, mechanism: Authentication, login: UnlockedLogin) -> 
 
 
 def without_secrets(words: str, login: UnlockedLogin) -> str:
-    """Blank out the password, should the server repeat it: words get logged."""
-    password = login.password.reveal()
-    whole = "\0".join((login.authorize_as or "", login.username, password))
-    in_base64 = (base64.b64encode(text.encode()).decode() for text in (password, whole))
-    for secret in filter(None, (password, *in_base64)):
-        words = words.replace(secret, "***")
-    return words
+    """Blank out the password, should the server repeat it."""
+    return sasl.blank_out(words, login.username, login.password.reveal(), login.authorize_as)
