@@ -11,16 +11,11 @@ import binascii
 import secrets
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from syncd.connections.seams import UnlockedLogin
 from syncd.errors import SecretUnreadable
 from syncd.model.mailbox import Login, address_key
 from syncd.model.secret import SealedSecret, Secret
-from syncd.vault.keys import KEY_ID_OCTETS, Key, KeyRing
+from syncd.vault.keys import KEY_ID_OCTETS, KeyRing
 
 _PREFIX = "v1:"
 _NONCE_OCTETS = 12
@@ -53,14 +48,18 @@ class Binding:
 
 def seal(ring: KeyRing, secret: Secret, binding: Binding) -> str:
     """Encrypt a secret with the ring's first key."""
+    from syncd.vault import cipher
+
     nonce = secrets.token_bytes(_NONCE_OCTETS)
-    cipher = _cipher(ring.first, binding)
-    box = cipher.encrypt(nonce, secret.reveal().encode(), binding.authenticated)
+    clear = secret.reveal().encode()
+    box = cipher.encrypt(ring.first.material, binding.authenticated, nonce, clear)
     return _PREFIX + base64.urlsafe_b64encode(ring.first.id + nonce + box).decode()
 
 
 def unseal(ring: KeyRing, text: str, binding: Binding) -> Secret:
     """Decrypt what `seal` made, or raise SecretUnreadable saying why it does not open."""
+    from syncd.vault import cipher
+
     key_id, nonce, box = _take_apart(text, binding)
     key = ring.find(key_id)
     if key is None:
@@ -69,15 +68,13 @@ def unseal(ring: KeyRing, text: str, binding: Binding) -> Secret:
             f"{binding} was sealed with the key {key_id.hex()}, which is not configured "
             f"(configured: {held}). Restore that key, or seal the password anew."
         )
-    try:
-        clear = _cipher(key, binding).decrypt(nonce, box, binding.authenticated)
-    except InvalidTag:
-        # From None: nothing of the attempt belongs into a log.
+    clear = cipher.decrypt(key.material, binding.authenticated, nonce, box)
+    if clear is None:
         raise SecretUnreadable(
             f"{binding} does not open: it was sealed for another object or server, or was "
             "altered. If the server or the address changed, seal the password anew "
             "(`syncd secret encrypt --for`)."
-        ) from None
+        )
     return Secret(clear.decode())
 
 
@@ -109,11 +106,6 @@ def _take_apart(text: str, binding: Binding) -> tuple[bytes, bytes, bytes]:
             "or not all of it"
         )
     return raw[:KEY_ID_OCTETS], raw[KEY_ID_OCTETS:head], raw[head:]
-
-
-def _cipher(key: Key, binding: Binding) -> AESGCM:
-    derive = HKDF(algorithm=SHA256(), length=32, salt=None, info=binding.authenticated)
-    return AESGCM(derive.derive(key.material))
 
 
 def _escape(part: str) -> str:
