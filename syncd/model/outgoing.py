@@ -38,6 +38,8 @@ class Claimed:
     waiting_since: datetime
     """When it was queued, or `send_at` where that is later: patience is measured from here."""
     attempts: int
+    tried_at: datetime | None
+    """When the last attempt ended; None before the first."""
     unknown_outcomes: int
     """How often the answer to the final dot was lost."""
     after_dot_at: datetime | None

@@ -93,7 +93,14 @@ def conclude(
     recipients = tuple(_answered(r, verdicts.get(r.n)) for r in message.recipients)
     retried_unknown = _unknown_to_retry(policy, unknown_outcomes)
     at: datetime | None
-    match next_attempt(policy.retry, since=message.waiting_since, now=now, dice=dice):
+    after = next_attempt(
+        policy.retry,
+        since=message.waiting_since,
+        tried_at=message.tried_at,
+        now=now,
+        dice=dice,
+    )
+    match after:
         case GiveUp() if is_trouble:
             at = now + policy.retry.longest
         case GiveUp() as end:

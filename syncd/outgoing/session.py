@@ -137,9 +137,10 @@ async def _release(work: SendWork, left: Sequence[Claimed]) -> None:
 
 
 async def _note_no_session(work: SendWork, outcome: SessionOutcome, error: ServerError) -> None:
-    """Note why no session came about; fail what has waited for its whole lifetime.
+    """Note why no session came about; it was an attempt for what has outlived its lifetime.
 
-    A refused login fails nothing: that queue waits for a person.
+    Younger mail is spared the attempt: it goes out as soon as the server is back. A refused
+    login fails nothing: that queue waits for a person.
     """
     outcome.error = error
     verdict = judge_delivery(work.place, error.phase, error)
@@ -148,10 +149,10 @@ async def _note_no_session(work: SendWork, outcome: SessionOutcome, error: Serve
         return
     while expired := await _claim_expired(work):
         for message in expired:
-            await _give_up(work, outcome, message, error.phase, verdict)
+            await _note_attempt(work, outcome, message, error.phase, verdict)
 
 
-async def _give_up(
+async def _note_attempt(
     work: SendWork, outcome: SessionOutcome, message: Claimed, phase: Phase, verdict: Verdict
 ) -> None:
     now = work.clock.now()
@@ -171,9 +172,12 @@ async def _give_up(
 
 async def _claim_expired(work: SendWork) -> list[Claimed]:
     mailbox = work.mailbox
-    since = work.clock.now() - work.policy.retry.lifetime
+    now = work.clock.now()
+    since = now - work.policy.retry.lifetime
 
     async def claim(tx: Transaction) -> list[Claimed]:
-        return await outbox.claim_expired(tx, mailbox.id, mailbox.term, since, BATCH)
+        return await outbox.claim_expired(
+            tx, mailbox.id, mailbox.term, since=since, now=now, limit=BATCH
+        )
 
     return await work.db.write(claim)

@@ -154,12 +154,24 @@ async def claim_due(
 
 
 async def claim_expired(
-    tx: Transaction, mailbox_id: MailboxId, term: int, since: datetime, limit: int
+    tx: Transaction,
+    mailbox_id: MailboxId,
+    term: int,
+    *,
+    since: datetime,
+    now: datetime,
+    limit: int,
 ) -> list[Claimed]:
-    """Claim what has waited since `since` or longer, due or not."""
+    """Claim what is due and has waited since `since` or longer."""
     rows = await tx.fetch_all(
         "claim_expired_outgoing",
-        {"mailbox_id": mailbox_id, "term": term, "since": to_micros(since), "limit": limit},
+        {
+            "mailbox_id": mailbox_id,
+            "term": term,
+            "since": to_micros(since),
+            "now": to_micros(now),
+            "limit": limit,
+        },
     )
     return await _claimed(tx, mailbox_id, rows)
 
@@ -351,6 +363,7 @@ def _claimed_row(row: Row, recipients: tuple[Recipient, ...]) -> Claimed:
         utf8=bool(row["utf8"]),
         waiting_since=from_micros(max(row["created_at"], row["send_at"] or 0)),
         attempts=row["attempts"],
+        tried_at=optional_moment(row["tried_at"]),
         unknown_outcomes=row["unknown_outcomes"],
         after_dot_at=optional_moment(row["after_dot_at"]),
         recipients=recipients,

@@ -486,12 +486,36 @@ async def test_a_server_that_is_away_for_the_whole_lifetime_fails_only_what_is_a
     working, outbox.endpoint = outbox.endpoint, plain_endpoint(port=1)
     outcome = await outbox.send()
     assert isinstance(outcome.error, Unreachable)
+    assert outcome.settled["outgoing.deferred"] == 25
+    assert outcome.settled["outgoing.failed"] == 0
+    (attempt,) = await outbox.history(old[0].id)
+    assert (attempt.phase, attempt.result) == ("connect", "deferred")
+    outbox.clock.forward(timedelta(minutes=10))
+    await outbox.send()
+    assert len(await outbox.history(old[0].id)) == 1, "not due, so it was not tried"
+    outbox.clock.forward(timedelta(minutes=50))
+    outcome = await outbox.send()
     assert [(await outbox.states(one.id))[0] for one in old] == ["failed"] * 25
     assert await outbox.states(young.id) == ("pending_send", ["pending"])
     assert outcome.settled["outgoing.failed"] == 25
     outbox.endpoint = working
     await outbox.send()
     assert await outbox.states(young.id) == ("sent", ["sent"])
+
+
+@pytest.mark.parametrize(("step", "times"), [("greeting", 1), ("rcpt", 3)])
+async def test_after_days_off_one_excuse_of_the_server_fails_nobody(
+    outbox: Outbox, sink: SmtpSink, step: str, times: int
+) -> None:
+    queued = [await outbox.queue() for _ in range(3)]
+    outbox.clock.forward(timedelta(days=6))
+    sink.plan(step, *[Say("421 4.3.2 come back in a minute")] * times)
+    for _ in range(times):
+        await outbox.send()
+    assert [(await outbox.states(one.id))[0] for one in queued] == ["pending_send"] * 3
+    outbox.clock.forward(timedelta(hours=1))
+    await outbox.send()
+    assert [(await outbox.states(one.id))[0] for one in queued] == ["sent"] * 3
 
 
 # -- what a person asks for ---------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ DICE = st.floats(0, 1, exclude_max=True)
 
 
 def wait_after(age: timedelta, dice: float = 0.5) -> timedelta:
-    at = next_attempt(POLICY, since=NOON, now=NOON + age, dice=dice)
+    at = next_attempt(POLICY, since=NOON, tried_at=None, now=NOON + age, dice=dice)
     assert isinstance(at, datetime)
     return at - (NOON + age)
 
@@ -31,15 +32,32 @@ def test_the_last_attempt_is_at_the_end_of_the_lifetime() -> None:
     assert wait_after(almost) == timedelta(minutes=30)
     seconds_before = timedelta(days=5) - timedelta(seconds=2)
     assert wait_after(seconds_before) == timedelta(minutes=1)
-    end = next_attempt(POLICY, since=NOON, now=NOON + timedelta(days=5), dice=0.5)
+    now = NOON + timedelta(days=5)
+    before = now - timedelta(hours=1)
+    end = next_attempt(POLICY, since=NOON, tried_at=before, now=now, dice=0.5)
     assert end == GiveUp(timedelta(days=5))
+
+
+@pytest.mark.parametrize("tried_after", [None, timedelta(hours=1), timedelta(days=4)])
+def test_who_was_not_tried_lately_is_tried_once_more_after_the_longest_wait(
+    tried_after: timedelta | None,
+) -> None:
+    """Off from the first minute, from the first hour, or from the fourth day to the sixth."""
+    tried_at = None if tried_after is None else NOON + tried_after
+    back = NOON + timedelta(days=6)
+    again = next_attempt(POLICY, since=NOON, tried_at=tried_at, now=back, dice=0.5)
+    assert again == back + POLICY.longest
+    end = next_attempt(POLICY, since=NOON, tried_at=back, now=back + timedelta(9), dice=0.5)
+    assert end == GiveUp(timedelta(days=15))
 
 
 @given(AGES, DICE)
 def test_a_wait_is_never_shorter_or_longer_than_the_policy_and_the_spread_allow(
     age: timedelta, dice: float
 ) -> None:
-    at = next_attempt(POLICY, since=NOON, now=NOON + age, dice=dice)
+    now = NOON + age
+    before = now - timedelta(minutes=1)
+    at = next_attempt(POLICY, since=NOON, tried_at=before, now=now, dice=dice)
     if age >= POLICY.lifetime:
         assert at == GiveUp(age)
     else:
@@ -60,11 +78,12 @@ def test_messages_deferred_together_do_not_come_back_together(
 
 def test_no_policy_makes_a_wait_of_nothing() -> None:
     eager = RetryPolicy(first=timedelta(0))
-    at = next_attempt(eager, since=NOON, now=NOON, dice=0)
+    at = next_attempt(eager, since=NOON, tried_at=None, now=NOON, dice=0)
     assert isinstance(at, datetime)
     assert at > NOON
 
 
 def test_a_clock_that_went_back_gives_nobody_up() -> None:
-    at = next_attempt(POLICY, since=NOON, now=NOON - timedelta(days=9), dice=0.5)
-    assert at == NOON - timedelta(days=9) + timedelta(minutes=1)
+    now = NOON - timedelta(days=9)
+    at = next_attempt(POLICY, since=NOON, tried_at=NOON, now=now, dice=0.5)
+    assert at == now + timedelta(minutes=1)

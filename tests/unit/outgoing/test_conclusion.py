@@ -51,7 +51,10 @@ VERDICTS = st.sampled_from([SENT, LATER, LOST, NEVER, UNKNOWN, TROUBLE])
 
 
 def claimed(
-    *states: RecipientState, unknown_outcomes: int = 0, after_dot_at: datetime | None = None
+    *states: RecipientState,
+    unknown_outcomes: int = 0,
+    after_dot_at: datetime | None = None,
+    tried_at: datetime | None = None,
 ) -> Claimed:
     return Claimed(
         id=OutgoingId(1),
@@ -66,6 +69,7 @@ def claimed(
         utf8=False,
         waiting_since=NOON,
         attempts=0,
+        tried_at=tried_at,
         unknown_outcomes=unknown_outcomes,
         after_dot_at=after_dot_at,
         recipients=tuple(
@@ -208,34 +212,45 @@ def test_who_was_answered_is_not_chosen_again(
 
 # -- the end of patience ------------------------------------------------------------------------
 
+LATE = NOON + timedelta(days=5) - timedelta(hours=1)
+
 
 def test_at_the_end_of_the_lifetime_those_who_wait_are_failed() -> None:
-    end = concluded(claimed(P, P), LATER, SENT, age=timedelta(days=5))
+    end = concluded(claimed(P, P, tried_at=LATE), LATER, SENT, age=timedelta(days=5))
     assert (end.state, end.next_attempt_at) == ("sent", None)
     assert end.recipients[0].state == "refused"
     assert end.recipients[0].words == "given up after 5 days; the last answer: 450 4.2.0 busy"
-    silent = concluded(claimed(P), age=timedelta(days=5))
+    silent = concluded(claimed(P, tried_at=LATE), age=timedelta(days=5))
     assert silent.state == "failed"
     assert silent.recipients[0].words == "given up after 5 days; the last answer: none"
+
+
+def test_a_first_failure_fails_nobody_however_old_the_message_is() -> None:
+    back = concluded(claimed(P), LATER, age=timedelta(days=6))
+    assert (back.state, back.event) == ("pending_send", "outgoing.deferred")
+    assert back.next_attempt_at == NOON + timedelta(days=6, hours=1)
 
 
 def test_a_short_lifetime_is_told_in_hours() -> None:
     hurried = SendPolicy(
         retry=RetryPolicy(lifetime=timedelta(hours=6)), outcome_unknown=OutcomePolicy.RETRY
     )
-    end = concluded(claimed(P), LOST, policy=hurried, age=timedelta(hours=6))
+    tried = claimed(P, tried_at=NOON + timedelta(hours=5))
+    end = concluded(tried, LOST, policy=hurried, age=timedelta(hours=6))
     assert end.reason is not None
     assert end.reason.startswith("given up after 6 hours")
 
 
 def test_what_was_possibly_sent_is_held_not_failed_at_the_end() -> None:
-    end = concluded(claimed(U, P, unknown_outcomes=1), LOST, LATER, age=timedelta(days=5))
+    tried = claimed(U, P, unknown_outcomes=1, tried_at=LATE)
+    end = concluded(tried, LOST, LATER, age=timedelta(days=5))
     assert end.state == "held"
     assert [r.state for r in end.recipients] == [U, R]
 
 
 def test_trouble_of_the_account_wears_out_no_patience() -> None:
-    later = concluded(claimed(P), TROUBLE, age=timedelta(days=50))
+    late = NOON + timedelta(days=50)
+    later = concluded(claimed(P, tried_at=late), TROUBLE, age=late - NOON)
     assert later.state == "pending_send"
     assert later.next_attempt_at == NOON + timedelta(days=50, hours=1)
 
@@ -246,6 +261,7 @@ def test_trouble_of_the_account_wears_out_no_patience() -> None:
     st.sampled_from([RETRY, HOLD]),
     st.integers(0, 3),
     st.timedeltas(timedelta(0), timedelta(days=6)),
+    st.none() | st.timedeltas(timedelta(0), timedelta(days=6)),
 )
 def test_whatever_is_answered_nothing_final_is_reopened_and_nothing_waiting_forgotten(
     states: list[RecipientState],
@@ -253,10 +269,12 @@ def test_whatever_is_answered_nothing_final_is_reopened_and_nothing_waiting_forg
     policy: SendPolicy,
     unknown_outcomes: int,
     age: timedelta,
+    tried_after: timedelta | None,
 ) -> None:
     """Recipients with an answer keep it, somebody waiting has a next attempt, and a message
     whose answer was lost twice is not sent to those recipients again by itself."""
-    message = claimed(*states, unknown_outcomes=unknown_outcomes)
+    tried_at = None if tried_after is None else NOON + tried_after
+    message = claimed(*states, unknown_outcomes=unknown_outcomes, tried_at=tried_at)
     tried = choose_recipients(message, policy)
     answers = {recipient.n: verdicts[recipient.n] for recipient in tried}
     settlement = conclude(

@@ -27,23 +27,29 @@ UPDATE outgoing SET state = 'sending', claimed_term = :term, after_dot_at = NULL
                      ORDER BY next_attempt_at LIMIT :limit)
       AND EXISTS (SELECT 1 FROM mailbox WHERE id = :mailbox_id AND term = :term)
     RETURNING id, mailbox_id, rfc_message_id, sender, octets, sha256, body_id,
-              eight_bit, utf8, created_at, send_at, attempts, unknown_outcomes, claimed_term, after_dot_at;
+              eight_bit, utf8, created_at, send_at, attempts, unknown_outcomes, claimed_term,
+              after_dot_at,
+              (SELECT max(at) FROM attempt WHERE outgoing_id = outgoing.id) AS tried_at;
 
 -- name: claim_expired_outgoing
--- What has waited since before :since: it is failed without being sent, whenever it is due.
+-- What has waited since before :since and is due: no session came about for it.
 UPDATE outgoing SET state = 'sending', claimed_term = :term, after_dot_at = NULL
     WHERE id IN (SELECT id FROM outgoing
                      WHERE mailbox_id = :mailbox_id
                        AND state IN ('pending_send', 'outcome_unknown')
+                       AND next_attempt_at <= :now
                        AND max(created_at, coalesce(send_at, 0)) <= :since
                      ORDER BY next_attempt_at LIMIT :limit)
       AND EXISTS (SELECT 1 FROM mailbox WHERE id = :mailbox_id AND term = :term)
     RETURNING id, mailbox_id, rfc_message_id, sender, octets, sha256, body_id,
-              eight_bit, utf8, created_at, send_at, attempts, unknown_outcomes, claimed_term, after_dot_at;
+              eight_bit, utf8, created_at, send_at, attempts, unknown_outcomes, claimed_term,
+              after_dot_at,
+              (SELECT max(at) FROM attempt WHERE outgoing_id = outgoing.id) AS tried_at;
 
 -- name: list_sending_outgoing
 SELECT id, mailbox_id, rfc_message_id, sender, octets, sha256, body_id, eight_bit, utf8,
-       created_at, send_at, attempts, unknown_outcomes, claimed_term, after_dot_at
+       created_at, send_at, attempts, unknown_outcomes, claimed_term, after_dot_at,
+       (SELECT max(at) FROM attempt WHERE outgoing_id = outgoing.id) AS tried_at
     FROM outgoing WHERE mailbox_id = :mailbox_id AND state = 'sending' ORDER BY id;
 
 -- name: list_sending_recipients
