@@ -46,10 +46,13 @@ def encrypt(
     json: JsonOption = False,
 ) -> None:
     """Seal a secret read from the prompt or standard input, bound to object and server."""
-    from syncd.cli.sealing import seal_for
+    from syncd.cli.sealing import prepare_sealing, seal_clear
 
-    secret = read_secret(f"secret for {sealed_for}: ")
-    sealed = seal_for(sealed_for, secret, config=config, key_file=key_file, outgoing=outgoing)
+    # Prepared first: nobody should type a password that cannot be sealed.
+    ring, binding = prepare_sealing(
+        sealed_for, config=config, key_file=key_file, outgoing=outgoing
+    )
+    sealed = seal_clear(ring, binding, read_secret(f"secret for {sealed_for}: "))
     if json:
         print_json({"encrypted": sealed})
         return

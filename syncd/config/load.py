@@ -20,7 +20,7 @@ from syncd.config.files import (
     read_regular,
     why_exposed,
 )
-from syncd.config.problems import ConfigError, Place, Problem
+from syncd.config.problems import ConfigError, Place, Problem, in_order
 from syncd.config.schema import Http, Settings
 from syncd.config.secrets import SecretReading
 from syncd.config.sentences import located, problems_of
@@ -35,7 +35,7 @@ from syncd.config.strict_yaml import (
 )
 from syncd.config.values import Include, Unfit, found_kind, parse_include
 
-__all__ = ["ConfigError", "find_socket", "json_schema", "load_settings"]
+__all__ = ["ConfigError", "find_socket", "json_schema", "load_draft", "load_settings"]
 
 USUAL_PLACE: Final = Path("/etc/syncd/syncd.yaml")
 
@@ -53,7 +53,31 @@ def load_settings(
         return _load(_chosen(path, environ), environ, merely_looking=merely_looking)
 
 
+def load_draft(
+    path: Path | None, *, environ: Mapping[str, str]
+) -> tuple[Draft, tuple[Problem, ...]]:
+    """Return what is well-formed in a configuration, and all of its problems.
+
+    For commands that use a small part of it. Secrets that only the daemon can read are not
+    read. Raises ConfigError where nothing is left to look at.
+    """
+    with _no_garbage_collection():
+        _, draft, sheaf = _read(_chosen(path, environ), environ, merely_looking=True)
+    if draft is None:
+        raise ConfigError(sheaf.problems)
+    return draft, in_order(sheaf.problems)
+
+
 def _load(main: Path, environ: Mapping[str, str], *, merely_looking: bool) -> Settings:
+    settings, draft, sheaf = _read(main, environ, merely_looking=merely_looking)
+    if sheaf.problems or settings is None or draft is None:
+        raise ConfigError(sheaf.problems)
+    return settings.written_as(draft.tree)
+
+
+def _read(
+    main: Path, environ: Mapping[str, str], *, merely_looking: bool
+) -> tuple[Settings | None, Draft | None, "_Sheaf"]:
     sheaf = _Sheaf()
     tree = _main_file(main, sheaf)
     _include(tree, main, sheaf)
@@ -64,9 +88,7 @@ def _load(main: Path, environ: Mapping[str, str], *, merely_looking: bool) -> Se
     if draft is not None:
         sheaf.problems += [located(found, draft.tree) for found in rules.check(draft)]
     sheaf.problems += _exposed(tree, sheaf.files, reading.identity)
-    if sheaf.problems or settings is None:
-        raise ConfigError(sheaf.problems)
-    return settings.written_as(tree)
+    return settings, draft, sheaf
 
 
 def find_socket(path: Path | None, *, environ: Mapping[str, str]) -> Path:
