@@ -133,7 +133,7 @@ class SmtpSender:
     ) -> EnvelopeReplies:
         """MAIL FROM and RCPT TO; a refusal is in the replies, not raised.
 
-        What this server cannot take is refused here, in its name, without asking.
+        What this server cannot take is refused here without asking: such replies are ours.
         """
         mail = self._foreseen(sender, octets, utf8=utf8)
         if mail is None:
@@ -185,20 +185,21 @@ class SmtpSender:
 
     async def _rcpt(self, address: str) -> SmtpReply:
         if not _SPEAKABLE.fullmatch(address):
-            return SmtpReply(501, "5.1.3", "syncd does not speak such an address")
+            return _refused_by_us(501, _UNSPEAKABLE)
         if not (address.isascii() or self._offers.smtputf8):
-            return SmtpReply(553, "5.6.7", _NO_UTF8)
+            return _refused_by_us(553, _NO_UTF8)
         return await self._ask(Phase.RCPT, b"RCPT", b"TO:" + _path(address))
 
     def _foreseen(self, sender: str, octets: int, *, utf8: bool) -> SmtpReply | None:
         """Return the refusal that the server's capabilities already are."""
         limit = self._offers.size_limit
         if not _SPEAKABLE.fullmatch(sender):
-            return SmtpReply(501, "5.1.7", "syncd does not speak such an address")
+            return _refused_by_us(501, _UNSPEAKABLE)
         if limit is not None and octets > limit:
-            return SmtpReply(552, "5.3.4", f"this server takes {limit} octets, not {octets}")
+            takes = f"this server takes at most {limit} octets (SIZE)"
+            return _refused_by_us(552, f"{takes}, the message has {octets}")
         if (utf8 or not sender.isascii()) and not self._offers.smtputf8:
-            return SmtpReply(553, "5.6.7", _NO_UTF8)
+            return _refused_by_us(553, _NO_UTF8)
         return None
 
     def _options(self, octets: int, eight_bit: bool, utf8: bool) -> list[bytes]:  # noqa: FBT001
@@ -220,6 +221,12 @@ class SmtpSender:
 
 
 _NO_UTF8 = "this server does not offer SMTPUTF8, and the address or header is not ASCII"
+_UNSPEAKABLE = "syncd does not speak such an address"
+
+
+def _refused_by_us(code: int, words: str) -> SmtpReply:
+    """Make the reply that the server would have given, as our own."""
+    return SmtpReply(code, None, words, is_ours=True)
 
 
 class _Conversation(SMTPProtocol):

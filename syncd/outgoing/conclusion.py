@@ -6,7 +6,7 @@ than `unknown_wait` after the dot: at most one extra copy (contract 1.3). Then a
 Rule 3: trouble of the mailbox fails nobody and wears out no patience.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -112,7 +112,7 @@ def conclude(
     state = _next_state(recipients, retried_unknown)
     if at is not None and state is OutgoingState.OUTCOME_UNKNOWN:
         at = max(at, (message.after_dot_at or now) + policy.unknown_wait)
-    result, words = _weightiest(verdicts.values())
+    result, words = _told_of_attempt(message.recipients, verdicts)
     return Settlement(
         state=state,
         reason=_reason(state, recipients),
@@ -141,8 +141,11 @@ def hold_damaged(message: Claimed, *, server: str, words: str) -> Settlement:
 
 def apply_command(
     command: Command, state: OutgoingState, recipients: Sequence[Recipient]
-) -> tuple[OutgoingState, tuple[Recipient, ...]]:
-    """Return a message's state and recipients after a person's command; raise Refused."""
+) -> tuple[OutgoingState, tuple[Recipient, ...], str | None]:
+    """Return a message's state, recipients and reason after a command; raise Refused.
+
+    Canceled too late for some, it is `sent`: to them it went (contract 3).
+    """
     after = COMMANDS.get((state, command))
     if after is None:
         raise NotAllowed("state", f"a message that is {state} cannot be asked to {command}")
@@ -154,10 +157,27 @@ def apply_command(
             again, becomes = _WAITING, RecipientState.CANCELED
         case _:
             assert_never(command)
-    return after, tuple(
+    changed = tuple(
         replace(recipient, state=becomes) if recipient.state in again else recipient
         for recipient in recipients
     )
+    if after is not OutgoingState.CANCELED:
+        return after, changed, None
+    sent = _count(changed, RecipientState.SENT)
+    return OutgoingState.SENT if sent else after, changed, _why_canceled(changed, sent)
+
+
+def _why_canceled(recipients: Sequence[Recipient], sent: int) -> str:
+    unknown = _count(recipients, RecipientState.OUTCOME_UNKNOWN)
+    told = [f"sent to {sent}"] if sent else []
+    told += [f"possibly sent to {unknown}"] if unknown else []
+    if not told:
+        return "canceled before it was sent to anybody"
+    return f"canceled when it had been {' and '.join(told)} of {len(recipients)} recipients"
+
+
+def _count(recipients: Sequence[Recipient], state: RecipientState) -> int:
+    return sum(recipient.state is state for recipient in recipients)
 
 
 def _unknown_to_retry(policy: SendPolicy, unknown_outcomes: int) -> frozenset[RecipientState]:
@@ -188,11 +208,12 @@ def _answered(recipient: Recipient, verdict: Verdict | None) -> Recipient:
             state, words = recipient.state, reply.words
         case _:
             assert_never(verdict)
+    said = None if reply is None or reply.is_ours else reply
     return replace(
         recipient,
         state=state,
-        reply_code=None if reply is None else reply.code,
-        enhanced=None if reply is None else reply.enhanced,
+        reply_code=None if said is None else said.code,
+        enhanced=None if said is None else said.enhanced,
         words=one_line(words),
     )
 
@@ -219,7 +240,7 @@ def _next_state(
 
 def _reason(state: OutgoingState, recipients: Sequence[Recipient]) -> str | None:
     """Say in words why a message waits, is held or has failed."""
-    unknown = sum(r.state is RecipientState.OUTCOME_UNKNOWN for r in recipients)
+    unknown = _count(recipients, RecipientState.OUTCOME_UNKNOWN)
     possibly = f"possibly sent to {unknown} of {len(recipients)} recipients"
     match state:
         case OutgoingState.OUTCOME_UNKNOWN:
@@ -251,12 +272,27 @@ def _event(state: OutgoingState, *, is_unknown: bool) -> str:
     return events.get(state, "outgoing.deferred")
 
 
-def _weightiest(verdicts: Iterable[Verdict]) -> tuple[str, str]:
-    """Name an attempt after its weightiest verdict; return the name and the words."""
-    heaviest = max(verdicts, key=_weight, default=None)
-    match heaviest:
-        case None:
-            return "nothing_to_send", ""
+def _told_of_attempt(
+    recipients: Sequence[Recipient], verdicts: Mapping[int, Verdict]
+) -> tuple[str, str]:
+    """Name an attempt, and tell what was said to whom it went worst.
+
+    It is `sent` once anybody was sent to; else it is named after its weightiest verdict.
+    """
+    weights = {n: _LIGHTEST_FIRST.index(type(verdict)) for n, verdict in verdicts.items()}
+    if not weights:
+        return "nothing_to_send", ""
+    worst = max(weights, key=weights.__getitem__)
+    result, words = _named(verdicts[worst])
+    if len({*weights.values()}) > 1:
+        address = next(one.address for one in recipients if one.n == worst)
+        words = f"{address}: {words}"
+    was_sent = any(isinstance(verdict, Sent) for verdict in verdicts.values())
+    return "sent" if was_sent else result, words
+
+
+def _named(verdict: Verdict) -> tuple[str, str]:
+    match verdict:
         case Sent(reply):
             return "sent", str(reply)
         case Refused(reply):
@@ -268,11 +304,7 @@ def _weightiest(verdicts: Iterable[Verdict]) -> tuple[str, str]:
         case OutcomeUnknown(words):
             return "outcome_unknown", words
         case _:
-            assert_never(heaviest)
-
-
-def _weight(verdict: Verdict) -> int:
-    return _LIGHTEST_FIRST.index(type(verdict))
+            assert_never(verdict)
 
 
 def _long(age: timedelta) -> str:

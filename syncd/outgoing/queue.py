@@ -118,8 +118,8 @@ async def command(
         row = await outbox.get(tx, outgoing_id)
         if row is None:
             raise _unknown(outgoing_id)
-        state, recipients = apply_command(wish, row.state, row.recipients)
-        await outbox.command(tx, row, state, recipients, now)
+        state, recipients, reason = apply_command(wish, row.state, row.recipients)
+        await outbox.command(tx, row, state, recipients, now, reason)
         return await outbox.get(tx, outgoing_id) or row
 
     return await db.write(change, essential=True)

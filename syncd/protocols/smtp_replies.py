@@ -19,6 +19,8 @@ class SmtpReply:
     code: int
     enhanced: str | None
     words: str
+    is_ours: bool = False
+    """No server said it: syncd foresaw the refusal, from EHLO or from the address itself."""
 
     @property
     def is_positive(self) -> bool:
@@ -26,7 +28,9 @@ class SmtpReply:
         return 200 <= self.code < 300
 
     def __str__(self) -> str:
-        """Return the reply on one line, as the server would have written it."""
+        """Return the reply on one line, as the server wrote it; what is ours in words alone."""
+        if self.is_ours:
+            return self.words
         return " ".join(str(part) for part in (self.code, self.enhanced, self.words) if part)
 
 

@@ -237,6 +237,7 @@ async def command(
     state: OutgoingState,
     recipients: Sequence[Recipient],
     now: datetime,
+    reason: str | None = None,
 ) -> bool:
     """Bring a message into another state for a person; False if it has moved on meanwhile.
 
@@ -250,6 +251,7 @@ async def command(
             "id": row.id,
             "from_state": row.state.value,
             "state": state.value,
+            "reason": reason,
             "send_at": at if is_due else None,
             "next_attempt_at": at if is_due else None,
             "final_at": at if state in _FINAL else None,

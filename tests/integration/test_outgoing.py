@@ -536,6 +536,19 @@ async def test_a_canceled_message_stays_and_a_sent_one_cannot_be_canceled(
         await command(outbox.db, OutgoingId(99), Command.CANCEL, now)
 
 
+async def test_a_message_canceled_when_some_had_it_is_sent_and_says_so(
+    outbox: Outbox, sink: SmtpSink
+) -> None:
+    sink.plan("rcpt", Say("250 2.1.5 ok"), Say("450 4.2.0 busy"))
+    queued = await outbox.queue(to=["bob@example.org", "cleo@example.org"])
+    await outbox.send()
+    assert await outbox.states(queued.id) == ("pending_send", ["sent", "deferred"])
+    row = await command(outbox.db, queued.id, Command.CANCEL, outbox.clock.now())
+    assert (row.state, [r.state for r in row.recipients]) == ("sent", ["sent", "canceled"])
+    assert row.reason == "canceled when it had been sent to 1 of 2 recipients"
+    assert row.final_at == outbox.clock.now()
+
+
 async def test_a_failed_message_is_tried_again_for_its_refused_recipients_only(
     outbox: Outbox, sink: SmtpSink
 ) -> None:

@@ -104,15 +104,15 @@ P, S, D, R, U = (
     ("verdicts", "state", "recipients", "event", "result"),
     [
         ((SENT, SENT), "sent", (S, S), "outgoing.sent", "sent"),
-        ((SENT, NEVER), "sent", (S, R), "outgoing.sent", "refused"),
+        ((SENT, NEVER), "sent", (S, R), "outgoing.sent", "sent"),
         ((NEVER, NEVER), "failed", (R, R), "outgoing.failed", "refused"),
-        ((SENT, LATER), "pending_send", (S, D), "outgoing.deferred", "deferred"),
+        ((SENT, LATER), "pending_send", (S, D), "outgoing.deferred", "sent"),
         ((LOST, LOST), "pending_send", (D, D), "outgoing.deferred", "deferred"),
         ((NEVER, LATER), "pending_send", (R, D), "outgoing.deferred", "deferred"),
         ((UNKNOWN, NEVER), "outcome_unknown", (U, R), "outgoing.outcome_unknown", "outcome_unknown"),
         ((UNKNOWN, LATER), "outcome_unknown", (U, D), "outgoing.outcome_unknown", "outcome_unknown"),
         ((TROUBLE, TROUBLE), "pending_send", (P, P), "outgoing.deferred", "mailbox_trouble"),
-        ((TROUBLE, SENT), "pending_send", (P, S), "outgoing.deferred", "mailbox_trouble"),
+        ((TROUBLE, SENT), "pending_send", (P, S), "outgoing.deferred", "sent"),
         ((), "pending_send", (P, P), "outgoing.deferred", "nothing_to_send"),
     ],
 )  # fmt: skip
@@ -136,7 +136,25 @@ def test_the_servers_words_are_kept_with_each_recipient() -> None:
     assert (refused.reply_code, refused.enhanced, refused.words) == (550, "5.1.1", "nobody")
     assert (lost.reply_code, lost.words) == (None, "the server closed the connection")
     assert settlement.reason == "450 4.2.0 busy"
-    assert settlement.attempt.words == "450 4.2.0 busy"
+    assert settlement.attempt.words == "0@example.org: 450 4.2.0 busy"
+
+
+def test_an_attempt_tells_what_was_said_to_whom_it_went_worst() -> None:
+    one = concluded(claimed(P), NEVER).attempt
+    assert (one.result, one.words) == ("refused", "550 5.1.1 nobody")
+    alike = concluded(claimed(P, P), SENT, SENT).attempt
+    assert (alike.result, alike.words) == ("sent", "250 2.0.0 queued")
+    mixed = concluded(claimed(P, P), SENT, NEVER).attempt
+    assert (mixed.result, mixed.words) == ("sent", "1@example.org: 550 5.1.1 nobody")
+
+
+def test_what_no_server_said_stands_without_a_reply_code() -> None:
+    ours = Refused(SmtpReply(552, None, "this server takes at most 9 octets", is_ours=True))
+    settlement = concluded(claimed(P), ours)
+    (recipient,) = settlement.recipients
+    assert (recipient.reply_code, recipient.enhanced) == (None, None)
+    said = "this server takes at most 9 octets"
+    assert recipient.words == settlement.reason == settlement.attempt.words == said
 
 
 def test_a_sent_message_has_no_reason_and_a_failed_one_the_first_refusal() -> None:
@@ -313,17 +331,30 @@ def test_a_message_whose_bytes_are_damaged_is_held_for_a_person() -> None:
 
 def test_a_retry_reopens_what_was_refused_or_unknown_and_nothing_that_was_sent() -> None:
     recipients = claimed(S, R, U, D, P).recipients
-    state, after = apply_command(Command.RETRY, OutgoingState.HELD, recipients)
-    assert state == "pending_send"
+    state, after, reason = apply_command(Command.RETRY, OutgoingState.HELD, recipients)
+    assert (state, reason) == ("pending_send", None)
     assert [recipient.state for recipient in after] == [S, P, P, P, P]
 
 
-def test_a_cancel_leaves_every_answer_as_it_is() -> None:
-    recipients = claimed(S, R, U, D, P).recipients
-    state, after = apply_command(Command.CANCEL, OutgoingState.PENDING_SEND, recipients)
-    canceled = RecipientState.CANCELED
-    assert state == "canceled"
-    assert [recipient.state for recipient in after] == [S, R, U, canceled, canceled]
+CANCELED = RecipientState.CANCELED
+
+
+@pytest.mark.parametrize(
+    ("before", "state", "after", "reason"),
+    [
+        ([D, P], "canceled", [CANCELED, CANCELED], "canceled before it was sent to anybody"),
+        ([R, P], "canceled", [R, CANCELED], "canceled before it was sent to anybody"),
+        ([U, P], "canceled", [U, CANCELED], "canceled when it had been possibly sent to 1 of 2 recipients"),
+        ([S, D, S], "sent", [S, CANCELED, S], "canceled when it had been sent to 2 of 3 recipients"),
+        ([S, R, U, D], "sent", [S, R, U, CANCELED], "canceled when it had been sent to 1 and possibly sent to 1 of 4 recipients"),
+    ],
+)  # fmt: skip
+def test_a_cancel_leaves_every_answer_as_it_is(
+    before: list[RecipientState], state: str, after: list[RecipientState], reason: str
+) -> None:
+    recipients = claimed(*before).recipients
+    became = apply_command(Command.CANCEL, OutgoingState.PENDING_SEND, recipients)
+    assert (became[0], [one.state for one in became[1]], became[2]) == (state, after, reason)
 
 
 @pytest.mark.parametrize("command", Command)
@@ -335,4 +366,4 @@ def test_a_command_that_is_not_in_the_table_changes_nothing(
         with pytest.raises(NotAllowed, match=f"{state} cannot be asked to {command}"):
             apply_command(command, state, ())
     else:
-        assert apply_command(command, state, ()) == (COMMANDS[state, command], ())
+        assert apply_command(command, state, ())[:2] == (COMMANDS[state, command], ())

@@ -40,6 +40,7 @@ def test_the_enhanced_code_is_told_from_the_words(
 def test_a_reply_is_written_as_the_server_wrote_it() -> None:
     assert str(SmtpReply(550, "5.1.1", "no")) == "550 5.1.1 no"
     assert str(SmtpReply(250, None, "")) == "250"
+    assert str(SmtpReply(552, None, "too large", is_ours=True)) == "too large"
 
 
 @pytest.mark.parametrize(

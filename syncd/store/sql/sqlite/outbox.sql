@@ -89,7 +89,7 @@ UPDATE outgoing SET claimed_term = NULL,
 
 -- name: command_outgoing
 -- What a person asked for; the state is part of the condition.
-UPDATE outgoing SET state = :state, reason = NULL, send_at = coalesce(:send_at, send_at),
+UPDATE outgoing SET state = :state, reason = :reason, send_at = coalesce(:send_at, send_at),
        next_attempt_at = :next_attempt_at, final_at = :final_at
     WHERE id = :id AND state = :from_state;
 
