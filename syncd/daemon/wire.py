@@ -114,8 +114,15 @@ def _spare_the_collector() -> None:
 async def _prepare_store(tx: Transaction, plan: Plan, ring: KeyRing | None) -> None:
     """Make sure that this is our store and our key, and let it know our mailboxes."""
     await facts.claim_for_instance(tx, plan.instance)
-    if await recognise(tx, ring) is KeyFit.REPLACED:
-        _log.warning("the key that sealed earlier secrets is not configured any more")
+    sealed_with = await facts.read_fact(tx, facts.KEY_CHECK)
+    if await recognise(tx, ring) is KeyFit.REPLACED and ring is not None:
+        _log.warning(
+            "the key used before is not configured any more: what it sealed does not open",
+            used_before=sealed_with,
+            configured=[key.id.hex() for key in ring.keys],
+            remedy="name the key file used before under encryption.keys as well, or seal the"
+            " passwords anew with `syncd secret encrypt`",
+        )
     await mailboxes.declare(tx, [_declared(mailbox) for mailbox in plan.mailboxes])
 
 

@@ -214,8 +214,10 @@ MEANINGS: Mapping[type[SyncdError], Meaning] = {
         "needs_credentials",
         PERMANENT,
         Scope.MAILBOX,
-        "The stored password cannot be opened with the keys at hand.",
-        "Restore the key file, or set the mailbox's credentials again; then Test & Enable.",
+        "The sealed password does not open: its key is not configured, or it was sealed for"
+        " another mailbox, profile or server.",
+        "Restore the file of the key that is named; where none is, seal the password anew with"
+        " `syncd secret encrypt --for`, write it in place of the old one, and restart.",
     ),
     Refused: Meaning(
         "refused",

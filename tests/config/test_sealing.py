@@ -1,5 +1,6 @@
 """`syncd secret encrypt` needs what the sealed text depends on, and nothing else."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from syncd.config.load import load_settings
 from syncd.config.resolve import resolve
 from syncd.model.mailbox import Direction
-from syncd.vault.keys import make_ring
+from syncd.vault.keys import make_ring, new_key_line, parse_key_line
 from syncd.vault.logins import unlock_mailbox
 from tests.support.configuration import KEY_LINE, MAILBOX, PROFILE, written
 
@@ -179,3 +180,25 @@ def test_nothing_is_not_sealed(tmp_path: Path) -> None:
     )
     assert (sealed.returncode, sealed.stdout) == (1, "")
     assert "is empty" in sealed.stderr
+
+
+def test_another_key_than_before_is_logged_with_both_ids(tmp_path: Path) -> None:
+    places = f"store: {{url: 'sqlite:///{tmp_path}/s.db'}}\nhttp: {{socket: {tmp_path}/sock}}\n"
+    lines = [KEY_LINE, new_key_line()]
+    logs = []
+    for line in lines:
+        main = _written(tmp_path, places + KEY + PROFILE + MAILBOX)
+        written(tmp_path, line, "syncd.key")
+        once = subprocess.run(
+            [sys.executable, "-m", "syncd", "once", "--config", str(main)],
+            env={"PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        entries = map(json.loads, once.stderr.splitlines())
+        logs.append([entry for entry in entries if entry["level"] == "warning"])
+    before, now = (parse_key_line(line).id.hex() for line in lines)
+    first, (warning,) = logs
+    assert first == []
+    assert (warning["used_before"], warning["configured"]) == (before, [now])
