@@ -3,9 +3,12 @@
 Rule 1: `after_dot` is committed before the dot leaves: a crash before that commit is safe to
 repeat, one after it is a possible copy and treated as such.
 Rule 2: what the server said is committed first thing, before anything else is said to it.
+Rule 3: an answer that is known is not forgotten because the store has no room or is locked: it
+is tried again for as long as the process lives. Forgotten, it would be sent a second time.
 """
 
 import hashlib
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +17,14 @@ import structlog
 
 from syncd.clock import Clock
 from syncd.connections.seams import EnvelopeReplies, MailSender
-from syncd.errors import BodyDamaged, CommandRefused, Phase, ServerError
+from syncd.errors import (
+    BodyDamaged,
+    CommandRefused,
+    Phase,
+    ServerError,
+    StoreBusy,
+    StoreFull,
+)
 from syncd.model.failure import Failure
 from syncd.model.outgoing import Claimed, Recipient, Settlement
 from syncd.observe.edges import reached
@@ -31,6 +41,11 @@ log = structlog.get_logger()
 
 CLOSING = 421
 """The one reply after which the server hangs up (RFC 5321 3.8)."""
+
+
+FIRST_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+LONGEST_WAIT = 30.0
+"""Seconds between the attempts to record an answer; the store itself has waited before each."""
 
 
 def _nothing_more(_message: Claimed, _settlement: Settlement) -> None:
@@ -205,7 +220,18 @@ async def _settle(work: SendWork, message: Claimed, trial: Trial) -> Settlement:
 async def _commit(
     work: SendWork, message: Claimed, settlement: Settlement, now: datetime
 ) -> None:
-    await settle(work.db, work.mailbox, message, settlement, now)
+    for wait in itertools.chain(FIRST_WAITS, itertools.repeat(LONGEST_WAIT)):
+        try:
+            await settle(work.db, work.mailbox, message, settlement, now)
+            break
+        except (StoreBusy, StoreFull) as error:
+            log.warning(
+                "the server's answer is not recorded yet",
+                outgoing_id=message.id,
+                error=str(error),
+                again_in=wait,
+            )
+            await work.clock.sleep(wait)
     work.on_settled(message, settlement)
     log.info(
         "outgoing.attempt",
