@@ -2,17 +2,27 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from syncd.connections.seams import EnvelopeReplies, MailSender
 from syncd.connections.smtp import Patience
-from syncd.errors import NotFound, Refused, StoreBusy, TermLost, Unreachable
+from syncd.errors import (
+    NotFound,
+    Refused,
+    StoreBroken,
+    StoreBusy,
+    StoreError,
+    StoreFull,
+    TermLost,
+    Unreachable,
+)
 from syncd.model.mail import OutgoingId, OutgoingState
 from syncd.model.mailbox import MailboxId
 from syncd.model.profile import OutcomePolicy, Security
@@ -21,9 +31,12 @@ from syncd.outgoing.queue import command
 from syncd.outgoing.recover import recover
 from syncd.protocols.smtp_replies import SmtpReply
 from syncd.store import mailboxes
+from syncd.store.database import Database, Reader, StoreHealth, Transaction
 from syncd.store.outbox import count, due_times, list_rows, list_sending
 from tests.support.outgoing import MESSAGE, Outbox, an_outbox, plain_endpoint
 from tests.support.smtp_sink import Cut, Drop, Hang, Say, SmtpSink, Swallow, running
+
+T = TypeVar("T")
 
 SHORT = Patience(greeting=0.2, command=0.2, data=0.2, block=0.2, after_dot=0.2, quit=0.2)
 
@@ -419,6 +432,32 @@ async def test_a_store_that_fails_before_the_dot_sends_nothing(
     assert len(sink.taken) == 1
 
 
+@pytest.mark.parametrize("error", [StoreBusy("locked by a backup"), StoreFull("no room")])
+async def test_an_answer_that_cannot_be_recorded_at_once_is_not_forgotten(
+    outbox: Outbox, sink: SmtpSink, error: StoreError
+) -> None:
+    store = outbox.db = _Unwilling(outbox.db, error, times=20)
+    queued = await outbox.queue()
+    at = outbox.clock.now()
+    outcome = await outbox.send()
+    assert outcome.settled["outgoing.sent"] == 1
+    assert await outbox.states(queued.id) == ("sent", ["sent"])
+    assert (len(sink.taken), store.times) == (1, 0)
+    assert timedelta(minutes=5) < outbox.clock.now() - at < timedelta(minutes=10)
+    (attempt,) = await outbox.history(queued.id)
+    assert attempt.at == at
+
+
+async def test_an_answer_that_a_broken_store_cannot_record_ends_the_session(
+    outbox: Outbox, sink: SmtpSink
+) -> None:
+    store = outbox.db = _Unwilling(outbox.db, StoreBroken("I/O error"), times=1000)
+    await outbox.queue()
+    with pytest.raises(StoreBroken):
+        await outbox.send()
+    assert store.times == 999
+
+
 @pytest.mark.parametrize(
     "damage",
     ["DELETE FROM body_chunk WHERE id % 65536 = 1", "UPDATE body_chunk SET data = x'00'"],
@@ -584,6 +623,32 @@ async def test_lists_filter_and_go_on_from_where_they_were(outbox: Outbox) -> No
         ("contoso", "canceled"): 1,
     }
     assert await outbox.db.read(due_times) == {outbox.mailbox.id: outbox.clock.now()}
+
+
+class _Unwilling:
+    """A store that fails some essential writes: outcomes, not claims and not new mail."""
+
+    def __init__(self, db: Database, error: StoreError, times: int) -> None:
+        self._db = db
+        self._error = error
+        self.times = times
+
+    async def read(self, body: Callable[[Reader], Awaitable[T]]) -> T:
+        return await self._db.read(body)
+
+    async def write(
+        self, body: Callable[[Transaction], Awaitable[T]], *, essential: bool = False
+    ) -> T:
+        if essential and self.times:
+            self.times -= 1
+            raise type(self._error)(*self._error.args)
+        return await self._db.write(body, essential=essential)
+
+    def health(self) -> StoreHealth:
+        return self._db.health()
+
+    async def close(self) -> None:
+        await self._db.close()
 
 
 class _Wrapped:
