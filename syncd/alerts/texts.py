@@ -22,11 +22,20 @@ def of_server(place: str) -> str:
     return f"server:{place}"
 
 
-def object_of(failure: Failure, mailbox_id: MailboxId, direction: Direction) -> str:
-    """Name what a failure is about: its server, the store, or the mailbox."""
+def of_profile(name: str, direction: Direction) -> str:
+    """Name one side of a profile as the object of an alert."""
+    return f"profile:{name}:{direction}"
+
+
+def object_of(
+    failure: Failure, mailbox_id: MailboxId, direction: Direction, profile: str | None
+) -> str:
+    """Name what a failure is about: its server, its profile, the store, or the mailbox."""
     match failure.scope:
         case Scope.SERVER if failure.server is not None:
             return of_server(failure.server)
+        case Scope.PROFILE if profile is not None:
+            return of_profile(profile, direction)
         case Scope.STORE:
             return STORE
         case _:
@@ -47,19 +56,27 @@ def stopped(
 
 
 def failing(
-    failure: Failure, mailbox_id: MailboxId, address: str, direction: Direction
+    failure: Failure,
+    mailbox_id: MailboxId,
+    address: str,
+    direction: Direction,
+    profile: str | None = None,
 ) -> Alert:
     """Something has not worked for a while; syncd goes on trying."""
     match failure.scope:
         case Scope.SERVER:
-            what = f"{failure.server} cannot be used"
+            seen_by = f"{address}, profile {profile}" if profile else address
+            what = f"{failure.server} cannot be used (seen by {seen_by})"
+        case Scope.PROFILE if profile is not None:
+            what = f"{direction.capitalize()} mail of profile {profile} does not move"
+            what += f" (seen by {address})"
         case Scope.STORE:
             what = "The store cannot be written"
         case _:
             what = f"{direction.capitalize()} mail of {address} does not move"
     return Alert(
         code=failure.code,
-        object=object_of(failure, mailbox_id, direction),
+        object=object_of(failure, mailbox_id, direction, profile),
         level=AlertLevel.ERROR if failure.scope is Scope.STORE else AlertLevel.WARNING,
         text=f"{what}; it is tried again by itself. {_told(failure)}",
         remedy=failure.remedy,

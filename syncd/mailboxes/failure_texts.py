@@ -238,8 +238,10 @@ MESSAGE_TOO_LARGE = Meaning(
 )
 
 
-def _of_certificate(code: str, cause: str, remedy: str) -> Meaning:
-    return Meaning(code, PERMANENT, Scope.SERVER, f"{cause} No password was sent.", remedy)
+def _of_certificate(
+    code: str, cause: str, remedy: str, scope: Scope = Scope.PROFILE
+) -> Meaning:
+    return Meaning(code, PERMANENT, scope, f"{cause} No password was sent.", remedy)
 
 
 TLS_MEANINGS: Mapping[TlsFailure, Meaning] = {
@@ -247,6 +249,7 @@ TLS_MEANINGS: Mapping[TlsFailure, Meaning] = {
         "tls_expired",
         "The server's certificate has expired (or is not valid yet).",
         "Its operator has to renew it; check this machine's clock too.",
+        Scope.SERVER,
     ),
     TlsFailure.WRONG_NAME: _of_certificate(
         "tls_wrong_name",
@@ -272,6 +275,7 @@ TLS_MEANINGS: Mapping[TlsFailure, Meaning] = {
         "tls_not_tls",
         "The server does not speak TLS on this port.",
         "Use `security: starttls` on this port (110, 587), or its TLS port (995, 465) with `tls`.",
+        Scope.SERVER,
     ),
     TlsFailure.OTHER: Meaning(
         "tls_other",
@@ -281,3 +285,5 @@ TLS_MEANINGS: Mapping[TlsFailure, Meaning] = {
         "If it stays, show these words to the operator of the server.",
     ),
 }
+"""What a profile may set right (tls_ca, tls_server_name, tls_pin) concerns that profile: another
+one may get along with the same server."""

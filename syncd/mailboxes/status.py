@@ -32,6 +32,8 @@ class Place:
     address: str
     server: str | None
     """host:port; its alerts are resolved by the first success behind it."""
+    profile: str | None
+    """Its profile's name; alerts are resolved alike."""
     interval: timedelta
 
 
@@ -76,6 +78,8 @@ def record_success(
     if record.last_error is not None:
         resolved = (texts.of_mailbox(record.mailbox_id, record.direction),)
         resolved += (texts.of_server(place.server),) if place.server else ()
+        if place.profile:
+            resolved += (texts.of_profile(place.profile, record.direction),)
         resolved += (texts.STORE,) if record.last_error.code.startswith(texts.STORE) else ()
     return Recorded(
         replace(
@@ -140,7 +144,8 @@ def record_failure(
                 waits = replace(
                     waits, status=TestStatus.FAILURE, status_at=now, status_text=failure.cause
                 )
-            return Recorded(waits, opened=(texts.failing(failure, *whose),) if alert else ())
+            told = (texts.failing(failure, *whose, place.profile),) if alert else ()
+            return Recorded(waits, opened=told)
         case _:
             assert_never(verdict)
 

@@ -23,6 +23,7 @@ def place_of(entry: Entry, direction: Direction) -> Place:
     return Place(
         address=entry.record.address,
         server=endpoint.place if endpoint else None,
+        profile=mailbox.profile.name if mailbox else None,
         interval=mailbox.profile.minimum_polling_interval if mailbox else timedelta(0),
     )
 

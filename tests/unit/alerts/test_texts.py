@@ -35,6 +35,22 @@ def test_an_alert_is_about_what_the_failure_concerns(
     assert texts.failing(failure(scope, server), *ANN).object == about
 
 
+def test_a_failure_of_a_profile_is_about_that_side_of_it() -> None:
+    alert = texts.failing(failure(Scope.PROFILE), *ANN, "contoso")
+    assert alert.object == "profile:contoso:incoming"
+    assert alert.text.startswith(
+        "Incoming mail of profile contoso does not move (seen by ann@contoso.com); it is tried"
+    )
+
+
+def test_a_failure_of_a_server_says_by_whom_it_was_seen() -> None:
+    alert = texts.failing(failure(Scope.SERVER), *ANN, "contoso")
+    assert alert.object == "server:pop3.contoso.com:995"
+    assert alert.text.startswith(
+        "pop3.contoso.com:995 cannot be used (seen by ann@contoso.com, profile contoso);"
+    )
+
+
 def test_a_stop_names_the_mailbox_the_cause_the_servers_words_and_the_remedy() -> None:
     assert texts.stopped(failure(Scope.MAILBOX), *ANN) == Alert(
         code="login_refused",
@@ -49,7 +65,11 @@ def test_a_stop_names_the_mailbox_the_cause_the_servers_words_and_the_remedy() -
     ("scope", "level", "beginning"),
     [
         (Scope.MAILBOX, AlertLevel.WARNING, "Incoming mail of ann@contoso.com does not move;"),
-        (Scope.SERVER, AlertLevel.WARNING, "pop3.contoso.com:995 cannot be used;"),
+        (
+            Scope.SERVER,
+            AlertLevel.WARNING,
+            "pop3.contoso.com:995 cannot be used (seen by ann@contoso.com);",
+        ),
         (Scope.STORE, AlertLevel.ERROR, "The store cannot be written;"),
     ],
 )

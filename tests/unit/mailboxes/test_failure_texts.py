@@ -49,9 +49,19 @@ def test_trouble_of_the_store_stops_no_mailbox() -> None:
         assert (meaning.scope is Scope.STORE) == issubclass(kind, StoreError)
 
 
+SETTABLE = {
+    TlsFailure.WRONG_NAME,
+    TlsFailure.SELF_SIGNED,
+    TlsFailure.UNKNOWN_AUTHORITY,
+    TlsFailure.PIN_MISMATCH,
+}
+"""What tls_server_name, tls_ca and tls_pin can set right."""
+
+
 def test_no_password_is_sent_where_a_certificate_is_wrong_and_the_text_says_so() -> None:
     for kind, meaning in TLS_MEANINGS.items():
-        assert meaning.scope is Scope.SERVER
+        is_settable = kind in SETTABLE
+        assert meaning.scope is (Scope.PROFILE if is_settable else Scope.SERVER)
         is_certain = kind is not TlsFailure.OTHER
         assert (meaning.lasting is Lasting.PERMANENT) == is_certain
         assert meaning.cause.endswith("No password was sent.") == is_certain

@@ -3,7 +3,16 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from syncd.errors import LimitExceeded, LoginRefused, Phase, StoreFull, SyncdError, Unreachable
+from syncd.errors import (
+    LimitExceeded,
+    LoginRefused,
+    Phase,
+    StoreFull,
+    SyncdError,
+    TlsFailed,
+    TlsFailure,
+    Unreachable,
+)
 from syncd.mailboxes.health import classify
 from syncd.mailboxes.status import (
     PROBE_EVERY,
@@ -12,6 +21,7 @@ from syncd.mailboxes.status import (
     Place,
     Recorded,
     record_poll,
+    record_success,
 )
 from syncd.model.direction import DirectionRecord
 from syncd.model.mailbox import Direction, MailboxId, TestStatus
@@ -20,7 +30,13 @@ from syncd.model.poll import PollOutcome
 NOW = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
 SOON = NOW + timedelta(minutes=5)
 SERVER = "pop3.contoso.com:995"
-PLACE = Place(address="ann@contoso.com", server=SERVER, interval=timedelta(minutes=5))
+PLACE = Place(
+    address="ann@contoso.com",
+    server=SERVER,
+    profile="contoso",
+    interval=timedelta(minutes=5),
+)
+EVERY_OBJECT = ("mailbox:7:incoming", f"server:{SERVER}", "profile:contoso:incoming")
 NEW = DirectionRecord(mailbox_id=MailboxId(7), direction=Direction.INCOMING)
 
 
@@ -88,7 +104,7 @@ def test_a_failure_that_lasts_is_put_on_the_wall() -> None:
 
 def test_a_success_after_failures_resolves_what_was_said_of_mailbox_and_server() -> None:
     recorded = poll(poll(WORKING, GONE).record, now=SOON)
-    assert recorded.resolved == ("mailbox:7:incoming", f"server:{SERVER}")
+    assert recorded.resolved == EVERY_OBJECT
     assert recorded.record.last_error is None
     assert recorded.record.consecutive_failures == 0
     assert recorded.record.postponed_until is None
@@ -178,4 +194,18 @@ def test_a_probe_that_succeeds_enables_again() -> None:
     assert recorded.record.enabled
     assert (recorded.record.status, recorded.record.status_at) == (TestStatus.SUCCESS, SOON)
     assert recorded.record.stopped_at is None
-    assert recorded.resolved == ("mailbox:7:incoming", f"server:{SERVER}")
+    assert recorded.resolved == EVERY_OBJECT
+
+
+def test_what_the_profile_can_set_right_is_told_of_the_profile() -> None:
+    strange = TlsFailed(SERVER, Phase.TLS, "unknown", TlsFailure.UNKNOWN_AUTHORITY)
+    (alert,) = poll(WORKING, strange).opened
+    assert alert.object == "profile:contoso:incoming"
+    assert alert.text.startswith("Incoming mail of profile contoso does not move (seen by ann@")
+
+
+def test_a_place_without_server_and_profile_resolves_what_was_said_of_the_mailbox() -> None:
+    nowhere = replace(PLACE, server=None, profile=None)
+    failed = poll(WORKING, GONE).record
+    recorded = record_success(failed, nowhere, next_at=None, now=SOON)
+    assert recorded.resolved == ("mailbox:7:incoming",)
