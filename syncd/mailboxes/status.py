@@ -3,6 +3,8 @@
 Rule 1: an unchanged success changes nothing but times; nothing here asks for a write of its
 own.
 Rule 2: a failure about a single message is no failure of the mailbox.
+Rule 3: whoever tries before the planned moment, and fails, neither lengthens the back-off nor
+shortens it; refused logins count all the same, or providers would lock the account.
 """
 
 from dataclasses import dataclass, replace
@@ -10,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from syncd.alerts import texts
-from syncd.mailboxes.health import Retry, Stop, judge_failure
+from syncd.mailboxes.health import SHORTEST_INTERVAL, Retry, Stop, judge_failure
 from syncd.model.alert import Alert
 from syncd.model.direction import DirectionRecord, LastError
 from syncd.model.failure import Failure, FailureHistory, Lasting, Scope
@@ -23,6 +25,9 @@ PROBE_EVERY_LATER = timedelta(days=1)
 no provider locks an account for one login an hour (contract 3)."""
 
 PROBE_SLOWER_AFTER = timedelta(days=1)
+
+_PUNCTUAL = timedelta(seconds=5)
+"""So much earlier than planned, by a clock that was set, a try is still the planned one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +111,11 @@ def record_failure(
     record: DirectionRecord, failure: Failure, place: Place, *, now: datetime, dice: float
 ) -> Recorded:
     """Note a failure and what follows from it."""
-    verdict = judge_failure(failure, history_of(record), place.interval, now, dice)
+    planned = _planned(record, now)
+    history = history_of(record)
+    if planned is not None:
+        history = replace(history, consecutive=record.consecutive_failures - 1)
+    verdict = judge_failure(failure, history, place.interval, now, dice)
     is_permanent = failure.lasting is Lasting.PERMANENT
     failed = replace(
         record,
@@ -116,7 +125,7 @@ def record_failure(
             words=failure.words,
             remedy=failure.remedy,
         ),
-        consecutive_failures=record.consecutive_failures + 1,
+        consecutive_failures=history.consecutive + 1,
         refused_logins=record.refused_logins + failure.suspect,
         first_refused_at=record.first_refused_at or (now if failure.suspect else None),
     )
@@ -139,6 +148,9 @@ def record_failure(
             # A probe that did not get as far as the login: it has its own, slow pace.
             return Recorded(_until_probe(failed, record.stopped_at, now))
         case Retry(at=at, alert=alert):
+            if planned is not None:
+                soonest = now + max(place.interval, SHORTEST_INTERVAL)
+                at = max(planned, at if failure.suspect else soonest)
             waits = replace(failed, next_at=at, postponed_until=at, postponed_why=failure.cause)
             if record.last_success_at is None:  # the first connection was the test
                 waits = replace(
@@ -148,6 +160,14 @@ def record_failure(
             return Recorded(waits, opened=told)
         case _:
             assert_never(verdict)
+
+
+def _planned(record: DirectionRecord, now: datetime) -> datetime | None:
+    """Return the try after a failure that is planned and that somebody has forestalled."""
+    planned = record.postponed_until
+    if planned is None or not record.consecutive_failures or now >= planned - _PUNCTUAL:
+        return None
+    return planned
 
 
 def _until_probe(

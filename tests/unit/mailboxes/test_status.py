@@ -130,7 +130,9 @@ def test_refused_logins_are_counted_apart_and_stop_the_direction_in_the_end() ->
 
 
 def test_other_failures_between_two_refused_logins_do_not_count_as_one() -> None:
-    record = poll(poll(WORKING, REFUSED).record, GONE).record
+    refused = poll(WORKING, REFUSED).record
+    assert refused.next_at is not None
+    record = poll(refused, GONE, refused.next_at).record
     assert (record.refused_logins, record.consecutive_failures) == (1, 2)
     assert record.first_refused_at == NOW
 
@@ -209,3 +211,38 @@ def test_a_place_without_server_and_profile_resolves_what_was_said_of_the_mailbo
     failed = poll(WORKING, GONE).record
     recorded = record_success(failed, nowhere, next_at=None, now=SOON)
     assert recorded.resolved == ("mailbox:7:incoming",)
+
+
+def test_failing_by_hand_before_the_planned_try_does_not_lengthen_the_back_off() -> None:
+    record = poll(poll(WORKING, GONE).record, GONE, SOON).record
+    planned = SOON + timedelta(minutes=10)
+    assert (record.consecutive_failures, record.next_at) == (2, planned)
+    for second in range(1, 5):
+        record = poll(record, GONE, SOON + timedelta(seconds=second)).record
+    assert (record.consecutive_failures, record.next_at) == (2, planned)
+    assert poll(record, GONE, planned).record.consecutive_failures == 3
+
+
+def test_failing_by_hand_does_not_bring_the_planned_try_nearer_than_the_interval() -> None:
+    record = poll(WORKING, GONE).record
+    late = SOON - timedelta(seconds=30)
+    assert poll(record, GONE, late).record.next_at == late + timedelta(minutes=5)
+
+
+def test_a_try_that_a_clock_makes_a_little_early_is_the_planned_one() -> None:
+    record = poll(WORKING, GONE).record
+    early = poll(record, GONE, SOON - timedelta(seconds=1)).record
+    assert early.consecutive_failures == 2
+
+
+def test_logins_refused_by_hand_count_and_never_bring_the_next_one_nearer() -> None:
+    record = poll(WORKING, REFUSED).record
+    first = record.next_at
+    assert first is not None
+    by_hand = poll(record, REFUSED, NOW + timedelta(minutes=1)).record
+    assert (by_hand.refused_logins, by_hand.consecutive_failures) == (2, 1)
+    assert by_hand.next_at == NOW + timedelta(minutes=21)
+    gone = poll(by_hand, GONE, NOW + timedelta(minutes=2)).record
+    assert gone.next_at == by_hand.next_at, "other trouble does not hasten a suspect login"
+    others = (poll(gone, REFUSED, NOW + timedelta(minutes=n)).record for n in range(3, 9))
+    assert all(one.next_at is not None and one.next_at > first for one in others)
