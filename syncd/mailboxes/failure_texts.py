@@ -112,7 +112,8 @@ MEANINGS: Mapping[type[SyncdError], Meaning] = {
         PERMANENT,
         Scope.MAILBOX,
         "The server refused the login: a changed or wrong password, or a locked account.",
-        "Set the mailbox's credentials anew, then Test & Enable.",
+        "Correct the mailbox's credentials and restart syncd; if they are right, "
+        "`syncd mailbox poll ADDRESS` tries them at once.",
         suspect=True,
     ),
     CommandRefused: Meaning(

@@ -77,7 +77,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """This direction stops until Test & Enable, with an alert."""
+    """This direction stops, with an alert, until a slow probe or a poll by hand succeeds."""
 
     why: str
     remedy: str

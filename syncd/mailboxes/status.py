@@ -70,14 +70,24 @@ def record_poll(
         failed_total=record.failed_total + outcome.quarantined,
     )
     if outcome.failure is None or outcome.failure.scope is Scope.MESSAGE:
-        return record_success(record, place, next_at=next_at, now=now)
+        # What waits for another try stands in the quarantine, for as long as it does.
+        found = None if outcome.refused else outcome.remark
+        return record_success(record, place, next_at=next_at, now=now, found=found)
     return record_failure(record, outcome.failure, place, now=now, dice=dice)
 
 
 def record_success(
-    record: DirectionRecord, place: Place, *, next_at: datetime | None, now: datetime
+    record: DirectionRecord,
+    place: Place,
+    *,
+    next_at: datetime | None,
+    now: datetime,
+    found: str | None = None,
 ) -> Recorded:
-    """Note that a direction works; the first time, that its test has succeeded."""
+    """Note that a direction works; the first time, that its test has succeeded.
+
+    `found` is what an operator should know of it; it stays until the next test.
+    """
     is_news = record.status is not TestStatus.SUCCESS or not record.enabled
     resolved: tuple[str, ...] = ()
     if record.last_error is not None:
@@ -92,7 +102,7 @@ def record_success(
             enabled=True,
             status=TestStatus.SUCCESS,
             status_at=now if is_news else record.status_at,
-            status_text=None,
+            status_text=found or (None if is_news else record.status_text),
             next_at=next_at,
             postponed_until=None,
             postponed_why=None,

@@ -79,7 +79,7 @@ RULES: Sequence[Pop3Rule] = (
             r"?(is |has been )?(disabled|not (enabled|activated|allowed))|enable (your account for )?pop"
         ),
         cause="The account exists and POP3 is switched off for it.",
-        remedy="Switch POP3 on in the account's settings at the provider, then Test & Enable.",
+        remedy="Switch POP3 on in the account's settings at the provider; then `syncd mailbox poll ADDRESS`.",
     ),
     # Gmail: `[AUTH] Application-specific password required`; Yahoo, AOL, iCloud alike.
     Pop3Rule(
@@ -88,7 +88,7 @@ RULES: Sequence[Pop3Rule] = (
         phases=_LOGIN,
         text=_text(r"application-specific password|app password"),
         cause="The account wants an app password instead of its own.",
-        remedy="Create an app password at the provider, give it to the mailbox, Test & Enable.",
+        remedy="Create an app password at the provider, give it to the mailbox, restart syncd.",
     ),
     # Gmail: `[AUTH] Web login required: https://support.google.com/mail/answer/78754`.
     Pop3Rule(
@@ -97,7 +97,7 @@ RULES: Sequence[Pop3Rule] = (
         phases=_LOGIN,
         text=_text(r"web login required|log ?in via (your|a|the) (web )?browser"),
         cause="The provider distrusts this login until its owner signs in with a browser.",
-        remedy="Sign in to the account with a browser, confirm what is asked, Test & Enable.",
+        remedy="Sign in to the account with a browser, confirm what is asked; then `syncd mailbox poll ADDRESS`.",
     ),
     # Exchange Online: `Logon failure: … LogonDenied-BasicAuthBlocked`; `Basic authentication
     # is disabled`.
@@ -107,7 +107,7 @@ RULES: Sequence[Pop3Rule] = (
         phases=_LOGIN,
         text=_text(r"basic ?auth(entication)? ?(is )?(blocked|disabled)"),
         cause="The provider no longer accepts passwords for POP3.",
-        remedy="Give the mailbox an OAuth2 credential, or have POP3 passwords allowed for it.",
+        remedy="Have POP3 passwords allowed for it; OAuth2 comes with a later version of syncd.",
     ),
     # cPanel, Plesk, many hosters: `Account suspended`, `Mailbox disabled`.
     Pop3Rule(
@@ -118,7 +118,7 @@ RULES: Sequence[Pop3Rule] = (
             r"(account|mailbox|user)\s+(is |has been |was )?(suspended|disabled|deactivated|closed|deleted|blocked)"
         ),
         cause="The provider has closed or suspended the account.",
-        remedy="Ask the provider to open the account again, then Test & Enable.",
+        remedy="Ask the provider to open the account again; then `syncd mailbox poll ADDRESS`.",
     ),
     # ---- passes by itself
     # Dovecot: `[IN-USE] Mailbox is locked by another POP3 session`, and the same code for its
@@ -155,7 +155,7 @@ RULES: Sequence[Pop3Rule] = (
         phases=_LOGIN,
         response_codes=frozenset({"SYS/PERM"}),
         cause="The server says that this mailbox needs repair on its side.",
-        remedy="Show the server's words to the provider; Test & Enable when it is mended.",
+        remedy="Show the server's words to the provider; when it is mended, `syncd mailbox poll ADDRESS`.",
     ),
     # Exchange: `UserConnectionLimitReached`; Dovecot: `Maximum number of connections from
     # user+IP exceeded`; Courier: `Too many connections`.

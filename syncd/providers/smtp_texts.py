@@ -80,7 +80,7 @@ RULES: Sequence[ReplyRule] = (
         name="login_forbidden",
         enhanced=frozenset({"5.7.30", "5.7.139"}),
         cause="The provider no longer accepts passwords for SMTP.",
-        remedy="Give the mailbox an OAuth2 credential, or have SMTP AUTH enabled for it.",
+        remedy="Have SMTP AUTH enabled for it; OAuth2 comes with a later version of syncd.",
     ),
     # Gmail: `534 5.7.9 Application-specific password required`.
     ReplyRule(

@@ -1,6 +1,7 @@
 """Every error has words that a person can act on."""
 
 import inspect
+import re
 
 import pytest
 
@@ -14,6 +15,7 @@ from syncd.mailboxes.failure_texts import (
     Meaning,
 )
 from syncd.model.failure import Lasting, Scope
+from syncd.providers import pop3_texts, smtp_texts
 
 EVERY = [*MEANINGS.values(), *TLS_MEANINGS.values(), MESSAGE_TOO_LARGE, UNEXPECTED]
 
@@ -37,6 +39,20 @@ def test_cause_and_remedy_are_sentences(meaning: Meaning) -> None:
         assert text[0].isupper() or text.startswith("syncd")
         assert text.endswith(".")
         assert "\n" not in text
+
+
+COMMANDS = {"mailbox poll", "mailbox show", "mailbox list", "mailbox approve", "secret encrypt"}
+"""What remedies may tell a person to type: this version has it."""
+
+
+def test_remedies_name_only_what_this_version_has() -> None:
+    remedies = [meaning.remedy for meaning in EVERY]
+    remedies += [rule.remedy for rule in pop3_texts.RULES]
+    remedies += [rule.remedy for rule in smtp_texts.RULES]
+    for remedy in remedies:
+        assert set(re.findall(r"`syncd (\w+ \w+)", remedy)) <= COMMANDS
+        assert "Test & Enable" not in remedy
+    assert any("syncd mailbox poll ADDRESS" in remedy for remedy in remedies)
 
 
 def test_codes_are_not_shared_by_two_meanings() -> None:

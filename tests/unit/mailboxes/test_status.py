@@ -246,3 +246,25 @@ def test_logins_refused_by_hand_count_and_never_bring_the_next_one_nearer() -> N
     assert gone.next_at == by_hand.next_at, "other trouble does not hasten a suspect login"
     others = (poll(gone, REFUSED, NOW + timedelta(minutes=n)).record for n in range(3, 9))
     assert all(one.next_at is not None and one.next_at > first for one in others)
+
+
+def test_what_the_first_poll_left_alone_stays_to_be_read() -> None:
+    left = PollOutcome(
+        started_at=NOW, duration=timedelta(0), skipped=50, remark="50 messages are left alone."
+    )
+    first = record_poll(NEW, left, PLACE, next_at=SOON, now=NOW, dice=0).record
+    assert (first.status, first.status_text) == (TestStatus.SUCCESS, left.remark)
+    later = poll(first, now=SOON).record
+    assert later.status_text == left.remark
+    failed_once = poll(poll(later, GONE, SOON).record, now=SOON)
+    assert failed_once.record.status_text == left.remark
+    stopped_once = poll(poll(later, LoginRefused(SERVER, "POP3 is disabled")).record)
+    assert stopped_once.record.status_text is None
+
+
+def test_what_a_server_refuses_for_now_is_no_finding_of_the_test() -> None:
+    refused = PollOutcome(
+        started_at=NOW, duration=timedelta(0), refused=1, remark="1 refused by the server"
+    )
+    recorded = record_poll(NEW, refused, PLACE, next_at=SOON, now=NOW, dice=0)
+    assert recorded.record.status_text is None
