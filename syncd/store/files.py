@@ -4,6 +4,7 @@ Rule 1: nothing here is ever readable by others, not for an instant: the mode is
 open(2), never set afterwards.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -80,7 +81,10 @@ class FileLock:
 
 
 class Ballast:
-    """A file of no content beside the store, thrown overboard when the disk is full."""
+    """A file of no content beside the store, thrown overboard when the disk is full.
+
+    It is a comfort, never a reason to fail: what the system refuses about it is left at that.
+    """
 
     def __init__(self, path: Path, octets: int = BALLAST_OCTETS) -> None:
         self._path = path
@@ -88,18 +92,27 @@ class Ballast:
 
     @property
     def free_bytes(self) -> int:
-        """Return what the disk under the store has left for us."""
-        room = os.statvfs(self._path.parent)
+        """Return what the disk under the store has left for us; 0 where it cannot be asked."""
+        try:
+            room = os.statvfs(self._path.parent)
+        except OSError:
+            return 0
         return room.f_bavail * room.f_frsize
 
     def is_laid(self) -> bool:
         """Tell whether the ballast is there to be given up."""
-        return self._path.exists()
+        try:
+            return self._path.exists()
+        except OSError:
+            return False
 
     @property
     def room_needed(self) -> int:
         """Return the free bytes with which a disk that was full counts as mended."""
-        room = os.statvfs(self._path.parent)
+        try:
+            room = os.statvfs(self._path.parent)
+        except OSError:
+            return 2 * self._octets
         is_small = room.f_blocks * room.f_frsize < _SMALL_DISK
         return _LEAST_ROOM if is_small else 2 * self._octets
 
@@ -108,17 +121,19 @@ class Ballast:
         needed = self.room_needed
         if self.is_laid() or needed < self._octets or self.free_bytes < needed:
             return
-        handle = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, PRIVATE)
-        try:
-            os.posix_fallocate(handle, 0, self._octets)
-        except OSError:
-            self._path.unlink()
-        finally:
-            os.close(handle)
+        with contextlib.suppress(OSError):
+            handle = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, PRIVATE)
+            try:
+                os.posix_fallocate(handle, 0, self._octets)
+            except OSError:
+                self._path.unlink()
+            finally:
+                os.close(handle)
 
     def give_up(self) -> None:
         """Free the space."""
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._path.unlink()
 
 
 def full_words(path: Path) -> str:

@@ -5,10 +5,13 @@ Rule 2: every body runs inside a savepoint of its own, so one that fails takes n
 a body that is alone needs none.
 Rule 3: when the commit itself fails, or SQLite has given up the whole transaction, everybody
 in it gets the error and nothing was kept.
-Rule 4: nothing here knows the engine; `Engine` says what it must do.
+Rule 4: nobody waits for ever. Whatever escapes from the engine where nothing may, the store
+counts as broken from then on, and everybody who waits, or comes later, hears why.
+Rule 5: nothing here knows the engine; `Engine` says what it must do.
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from syncd.clock import Clock
-from syncd.errors import StoreError, StoreRefused
+from syncd.errors import StoreBroken, StoreError, StoreRefused, one_line
 from syncd.store.database import Transaction
 
 S = TypeVar("S")
@@ -152,7 +155,7 @@ class GroupCommit:
     def _work(self) -> None:
         try:
             first = self._queue.get()
-            while first is not None and self._commit_from(first):
+            while first is not None and self._serve(first):
                 first = self._queue.get()
         finally:
             try:
@@ -160,10 +163,36 @@ class GroupCommit:
             finally:
                 self._call_loop(self._ended.set)
 
-    def _commit_from(self, first: _Waiting) -> bool:
+    def _serve(self, first: _Waiting) -> bool:
+        """Commit, or break and refuse from then on; tell whether the queue goes on."""
+        done: list[_Waiting] = []
+        try:
+            return self._commit_from(first, done)
+        except BaseException as exc:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+            return self._refuse_for_good([first, *done], exc)
+
+    def _refuse_for_good(self, waiting: list[_Waiting], error: BaseException) -> bool:
+        """Fail who waits and who comes, until the store is closed."""
+        words = one_line(f"the store's writer failed: {error!r}; restart syncd")
+        with contextlib.suppress(Exception):
+            self._engine.note(StoreBroken(words))
+        with contextlib.suppress(Exception):
+            self._engine.rollback()
+        self._call_loop(self._refuse, waiting, words, error)
+        while True:
+            try:
+                # Once closed, the queue's end has come or comes too late to be waited for.
+                late = self._queue.get(block=not self._closed)
+            except queue.Empty:
+                return False
+            if late is None:
+                return False
+            self._call_loop(self._refuse, [late], words, error)
+
+    def _commit_from(self, first: _Waiting, done: list[_Waiting]) -> bool:
         """Commit `first` and whoever waits behind it; tell whether the queue goes on."""
         started = self._clock.monotonic()
-        batch = _Batch(self._engine)
+        batch = _Batch(self._engine, done)
         waiting: _Waiting | None = first
         while waiting is not None:
             batch.run(waiting)
@@ -188,6 +217,14 @@ class GroupCommit:
 
     # -- back in the loop ---------------------------------------------------------------
 
+    def _refuse(self, waiting: Sequence[_Waiting], words: str, error: BaseException) -> None:
+        """Fail those who have no answer yet: what was delivered before stays as it was."""
+        for one in waiting:
+            if not one.future.done():
+                broken = StoreBroken(words)
+                broken.__cause__ = error
+                one.future.set_exception(broken)
+
     def _deliver(self, done: Sequence[_Waiting], fact: Commit) -> None:
         for waiting in done:
             if waiting.future.done():
@@ -206,8 +243,8 @@ class _Batch:
 
     __slots__ = ("_engine", "_is_open", "_kept", "_refusal", "_rows_before", "_spoilt", "done")
 
-    def __init__(self, engine: Engine) -> None:
-        self.done: list[_Waiting] = []
+    def __init__(self, engine: Engine, done: list[_Waiting]) -> None:
+        self.done = done
         self._engine = engine
         self._kept: list[_Waiting] = []
         self._is_open = False

@@ -1,6 +1,7 @@
 """The files beside a store: modes, lock, ballast."""
 
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -71,6 +72,27 @@ def test_ballast_takes_real_space_and_gives_it_back(tmp_path: Path) -> None:
 def test_ballast_that_would_fill_the_disk_is_not_laid(tmp_path: Path) -> None:
     ballast = Ballast(tmp_path / "ballast", octets=1 << 60)
     ballast.lay()
+    assert not ballast.is_laid()
+
+
+def test_ballast_that_the_system_refuses_is_no_reason_to_fail(tmp_path: Path) -> None:
+    (tmp_path / "in the way").mkdir()
+    Ballast(tmp_path / "in the way", octets=4096).give_up()
+    assert (tmp_path / "in the way").is_dir()
+    gone = Ballast(tmp_path / "gone" / "ballast", octets=4096)
+    gone.lay()
+    gone.give_up()
+    assert (gone.is_laid(), gone.free_bytes) == (False, 0)
+
+
+def test_ballast_does_without_a_file_when_there_are_no_more_handles(tmp_path: Path) -> None:
+    ballast = Ballast(tmp_path / "ballast", octets=4096)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        ballast.lay()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert not ballast.is_laid()
 
 

@@ -296,6 +296,78 @@ async def test_closing_finishes_what_waits_and_refuses_what_comes_after() -> Non
         await writer.write(writes("b"), essential=False)
 
 
+class FrailEngine(ListEngine):
+    """Raises at one of the calls where nothing may be raised."""
+
+    def __init__(self, frail: str) -> None:
+        super().__init__()
+        self.frail = frail
+        self.broken: StoreBroken | None = None
+
+    def note(self, error: BaseException) -> None:
+        if isinstance(error, StoreBroken):
+            self.broken = error
+        else:
+            self._break_at("note")
+
+    def rollback(self) -> None:
+        super().rollback()
+        self._break_at("rollback")
+
+    def after_commit(self) -> None:
+        self._break_at("after_commit")
+
+    def rows_changed(self) -> int:
+        self._break_at("rows_changed")
+        return super().rows_changed()
+
+    def _break_at(self, call: str) -> None:
+        if call == self.frail:
+            raise PermissionError(1, "not allowed", "ballast")
+
+
+@pytest.mark.parametrize("frail", ["note", "rollback", "after_commit", "rows_changed"])
+async def test_a_writer_that_fails_where_it_may_not_fails_everybody_and_nobody_waits(
+    frail: str,
+) -> None:
+    engine = FrailEngine(frail)
+    writer = GroupCommit(engine, SystemClock(), None)
+    async with asyncio.timeout(10):
+        async with asyncio.TaskGroup() as group:
+            fails = writes_then_raises("a", StoreFull("full"))
+            tasks = [group.create_task(outcome(writer, fails)) for _ in range(3)]
+        later = [await outcome(writer, writes(row)) for row in "bc"]
+        assert [type(one) for one in later] == [StoreBroken] * 2
+        assert {type(task.result()) for task in tasks} <= {StoreFull, StoreBroken}
+        assert str(later[0]) == str(engine.broken)
+        assert "PermissionError(1, 'not allowed')" in str(later[0])
+        await writer.close()
+    assert engine.closed
+    assert engine.durable == []
+
+
+async def test_what_was_committed_before_the_writer_failed_stays_so() -> None:
+    engine = FrailEngine("after_commit")
+    writer = GroupCommit(engine, SystemClock(), None)
+    async with asyncio.timeout(10):
+        assert await writer.write(writes("a"), essential=False) == "a"
+        assert isinstance(await outcome(writer, writes("b")), StoreBroken)
+        await writer.close()
+    assert engine.durable == ["a"]
+
+
+async def test_closing_a_writer_that_is_about_to_fail_ends() -> None:
+    engine, gate = FrailEngine("after_commit"), Gate()
+    writer = GroupCommit(engine, SystemClock(), None)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(outcome(writer, gate.body))
+        await gate.wait_until_held()
+        group.create_task(writer.close())
+        await turn_of_the_loop()
+        gate.open()
+    assert engine.closed
+
+
 def test_a_body_is_driven_to_its_result_without_a_loop() -> None:
     async def inner(number: int) -> int:
         return number * 2
