@@ -2,12 +2,15 @@
 
 Rule 1: a value under a key that names a secret is never printed, whatever it is.
 Rule 2: one record is one line: foreign text is flattened and cut (faults 66).
+Rule 3: what cannot be written is dropped: a full disk below the log, or a reader that has
+gone, stops no mail.
 """
 
+import contextlib
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -30,6 +33,7 @@ def configure_logging(level: str, style: str) -> None:
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     else:
         renderer = structlog.processors.JSONRenderer(serializer=_serialize)
+    stream = _PatientStream(sys.stderr)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -42,10 +46,10 @@ def configure_logging(level: str, style: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", stream)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
@@ -57,6 +61,22 @@ def configure_logging(level: str, style: str) -> None:
     root.setLevel(max(logging.INFO, logging.getLevelNamesMapping()[level.upper()]))
     for name in _LIBRARIES_HELD_AT_WARNING:
         logging.Logger.manager.getLogger(name).setLevel(logging.WARNING)
+
+
+class _PatientStream:
+    """A text stream whose writer never hears that it failed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: closed
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def guard_values(_logger: object, _method: str, event: EventDict) -> EventDict:

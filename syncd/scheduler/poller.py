@@ -13,7 +13,7 @@ from syncd.incoming.poll import poll_mailbox
 from syncd.incoming.work import PollWork
 from syncd.mailboxes.health import classify
 from syncd.mailboxes.status import record_poll
-from syncd.model.failure import Failure
+from syncd.model.failure import Failure, Scope
 from syncd.model.mailbox import Direction, Mailbox, MailboxId
 from syncd.model.poll import ListingMemory, PollOutcome
 from syncd.scheduler.aftermath import conclude, place_of
@@ -92,7 +92,8 @@ class Poller:
         if mailbox is None or not standing.may_connect:
             return Cycle(_not_polled(entry, standing.why), None)
         outcome = await self._poll(entry, mailbox)
-        refuse_broken(self._tools.db)
+        if outcome.failure is not None and outcome.failure.scope is Scope.STORE:
+            refuse_broken(self._tools.db)
         if outcome.memory is None:
             self._memories.pop(mailbox_id, None)
         else:
