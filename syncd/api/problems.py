@@ -15,6 +15,7 @@ from syncd.errors import (
     StoreFull,
     SyncdError,
 )
+from syncd.scheduler.rounds import RoundsEnded
 
 TYPE_PREFIX = "urn:syncd:problem:"
 """Problem types are names, not pages: they work where no web is reachable."""
@@ -46,7 +47,7 @@ def install(app: FastAPI) -> None:
                 return problem(404, "not-found", str(error))
             case Refused():
                 return problem(422, "refused", str(error), field=error.field)
-            case NeedsDaemon():
+            case NeedsDaemon() | RoundsEnded():
                 return problem(503, "needs-daemon", str(error))
             case StoreFull():
                 return problem(507, "store-full", str(error))

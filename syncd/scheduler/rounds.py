@@ -13,12 +13,13 @@ import asyncio
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
 from syncd.clock import Clock
+from syncd.errors import SyncdError
 from syncd.model.mailbox import MailboxId
 
 Outcome = TypeVar("Outcome")
@@ -41,6 +42,10 @@ class _Running(Generic[Outcome]):
     waiters: list[asyncio.Future[Outcome]]
     again_at: float | None = None
     task: asyncio.Task[None] | None = None
+
+
+class RoundsEnded(SyncdError):
+    """Whoever asked for a cycle will not see its end: the rounds are over."""
 
 
 class Rounds(Generic[Outcome]):
@@ -120,8 +125,7 @@ class Rounds(Generic[Outcome]):
                     await self._start_due(cycles)
         finally:
             for waiters in self._asked.values():
-                for waiter in waiters:
-                    waiter.cancel()
+                _tell(waiters, RoundsEnded("syncd is stopping; this was not begun"))
 
     async def _start_due(self, cycles: asyncio.TaskGroup) -> None:
         self._changed.clear()
@@ -141,10 +145,11 @@ class Rounds(Generic[Outcome]):
         running = self._running[mailbox_id]
         try:
             cycle = await self._cycle(mailbox_id)
-        except BaseException as exc:
-            for waiter in running.waiters:
-                if not waiter.done():
-                    waiter.set_exception(exc) if isinstance(exc, Exception) else waiter.cancel()
+        except asyncio.CancelledError:
+            _tell(running.waiters, RoundsEnded("syncd is stopping; this was broken off"))
+            raise
+        except Exception as exc:
+            _tell(running.waiters, exc)
             raise
         finally:
             del self._running[mailbox_id]
@@ -216,3 +221,10 @@ class Rounds(Generic[Outcome]):
 
     def _seconds_until(self, at: datetime) -> float:
         return max(0.0, (at - self._clock.now()).total_seconds())
+
+
+def _tell(waiters: Sequence[asyncio.Future[Outcome]], error: Exception) -> None:
+    """Let everybody who still waits hear of an error."""
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_exception(error)

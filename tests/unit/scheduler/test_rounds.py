@@ -9,7 +9,7 @@ import pytest
 
 from syncd.clock import SystemClock
 from syncd.model.mailbox import MailboxId
-from syncd.scheduler.rounds import Cycle, Rounds
+from syncd.scheduler.rounds import Cycle, Rounds, RoundsEnded
 
 ANN, BOB = MailboxId(1), MailboxId(2)
 CLOCK = SystemClock()
@@ -53,6 +53,12 @@ class Stage:
             finally:
                 self.gate.set()
                 self.rounds.stop()
+
+
+async def told(stage: Stage, mailbox_id: MailboxId) -> str:
+    with pytest.raises(RoundsEnded) as ended:
+        await stage.rounds.run_now(mailbox_id)
+    return str(ended.value)
 
 
 async def test_a_due_mailbox_starts_and_a_later_one_waits() -> None:
@@ -183,8 +189,18 @@ async def test_whoever_asked_for_a_cycle_that_never_began_is_told() -> None:
     stage = Stage()
     stage.rounds.stop()
     async with asyncio.TaskGroup() as tasks:
-        asked = tasks.create_task(stage.rounds.run_now(ANN))
+        asked = tasks.create_task(told(stage, ANN))
         await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop, so that it has asked
         await stage.rounds.run()
-        with pytest.raises(asyncio.CancelledError):
-            await asked
+        assert await asked == "syncd is stopping; this was not begun"
+
+
+async def test_whoever_waits_for_a_dropped_cycle_is_told() -> None:
+    stage = Stage()
+    stage.rounds.plan(ANN, CLOCK.now())
+    async with stage.running(), asyncio.TaskGroup() as tasks:
+        await stage.until_started(1)
+        asked = tasks.create_task(told(stage, ANN))
+        await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop, so that it has asked
+        stage.rounds.drop(ANN)
+        assert await asked == "syncd is stopping; this was broken off"
