@@ -84,11 +84,14 @@ class Block:
         self._rest = data[stop:]
         return -1
 
-    def take(self) -> bytes:
-        """Return what has come since it was last asked for."""
+    def take(self, most: int | None = None) -> bytes:
+        """Return what has come since it was last asked for, or only the first `most` octets."""
         taken = b"".join(self._pieces)
         self._pieces.clear()
-        self.held = 0
+        if most is not None and len(taken) > most:
+            self._pieces.append(taken[most:])
+            taken = taken[:most]
+        self.held -= len(taken)
         return taken
 
     def _find_end(self, data: bytes, start: int) -> tuple[int, int]:

@@ -128,6 +128,14 @@ def test_what_was_taken_is_not_kept() -> None:
     assert block.take() == b"\r\n"
 
 
+def test_only_as_much_is_taken_as_is_wanted() -> None:
+    block = Block(CRLF)
+    block.feed(b"\r\n0123456789")
+    assert (block.take(4), block.held) == (b"0123", 6)
+    block.feed(b"ab")
+    assert (block.take(7), block.take(7), block.held) == (b"456789a", b"b", 0)
+
+
 def test_a_line_end_is_found() -> None:
     assert find_line_end(b"+OK\r\n+OK\r\n", 0) == 4
     assert find_line_end(b"+OK\r\n+OK\r\n", 5) == 9
