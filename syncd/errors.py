@@ -48,10 +48,15 @@ class ServerError(SyncdError):
     """
 
     def __init__(self, server: str, phase: Phase, words: str) -> None:
+        super().__init__()
         self.server = server
         self.phase = phase
+        self.reword(words)
+
+    def reword(self, words: str) -> None:
+        """Say it in other words."""
         self.words = one_line(words)
-        super().__init__(f"{server}: {phase}: {self.words}")
+        self.args = (f"{self.server}: {self.phase}: {self.words}",)
 
 
 class NameNotFound(ServerError):

@@ -5,7 +5,7 @@ not read. A coroutine that waits with nothing to take always reads, so nobody ca
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from syncd.connections.budget import ByteBudget
 from syncd.connections.stream import Patience, Stream
@@ -48,6 +48,8 @@ class Conversation:
         self._waiting = 0  # octets behind the events in the inbox
         self._handed = 0  # octets whose events were taken, and may be in use
         self._stale = 0  # answers to come that nobody wants any more
+        self.blank: Callable[[str], str] = str
+        """Takes the secrets of the login out of words that have no place in the protocol."""
 
     async def connect(self) -> None:
         """Open the connection (and TLS, where it comes first)."""
@@ -109,7 +111,7 @@ class Conversation:
 
     def unexpected(self, words: str) -> ProtocolViolated:
         """Make an error of an answer that cannot be used."""
-        return ProtocolViolated(self.endpoint.place, self.stream.phase, words)
+        return ProtocolViolated(self.endpoint.place, self.stream.phase, self.blank(words))
 
     def abort(self) -> None:
         """Drop the connection at once."""
@@ -152,4 +154,4 @@ class Conversation:
             kind: type[ServerError] = BytesBeforeTls
         else:
             kind = LimitExceeded if event.limit else ProtocolViolated
-        return kind(self.endpoint.place, self.stream.phase, event.words)
+        return kind(self.endpoint.place, self.stream.phase, self.blank(event.words))

@@ -8,6 +8,7 @@ import binascii
 
 from syncd.connections.conversation import Conversation
 from syncd.connections.seams import UnlockedLogin
+from syncd.connections.unsaid import Unsaid
 from syncd.errors import LoginRefused, MechanismNotOffered, Phase, PlaintextLoginForbidden
 from syncd.errors import Refused as RefusedByUs
 from syncd.model.profile import Authentication, Security
@@ -35,16 +36,24 @@ def refuse_unspeakable(login: UnlockedLogin) -> None:
 async def log_in(conversation: Conversation, login: UnlockedLogin) -> None:
     """Prove who we are, with one mechanism, once."""
     conversation.begin(Phase.LOGIN)
+    unsaid = Unsaid(login)
+    conversation.blank = unsaid.blank
+    with unsaid.kept():
+        event = await _prove(conversation, login, unsaid)
+        if isinstance(event, Refused):
+            raise LoginRefused(
+                conversation.endpoint.place, event.words, response_code=event.code
+            )
+
+
+async def _prove(conversation: Conversation, login: UnlockedLogin, unsaid: Unsaid) -> Event:
     match _choose_way(conversation, login):
         case Authentication.APOP:
-            event = await _apop(conversation, login)
+            return await _apop(conversation, login, unsaid)
         case Authentication.PLAIN | Authentication.LOGIN | Authentication.CRAM_MD5 as way:
-            event = await _authenticate(conversation, login, way)
+            return await _authenticate(conversation, login, way, unsaid)
         case _:
-            event = await _user_pass(conversation, login)
-    if isinstance(event, Refused):
-        words = _without_secrets(event.words, login)
-        raise LoginRefused(conversation.endpoint.place, words, response_code=event.code)
+            return await _user_pass(conversation, login)
 
 
 def _choose_way(conversation: Conversation, login: UnlockedLogin) -> Authentication:
@@ -85,22 +94,24 @@ async def _speak_utf8(conversation: Conversation, login: UnlockedLogin) -> None:
         await conversation.answers(Phase.LOGIN, single(Verb.UTF8))
 
 
-async def _apop(conversation: Conversation, login: UnlockedLogin) -> Event:
+async def _apop(conversation: Conversation, login: UnlockedLogin, unsaid: Unsaid) -> Event:
     timestamp = conversation.session.timestamp or ""
     digest = sasl.apop_digest(timestamp, login.password.reveal())
+    unsaid.note(digest.encode())
     command = single(Verb.APOP, login.username, digest)
     (event,) = await conversation.answers(Phase.LOGIN, command)
     return event
 
 
 async def _authenticate(
-    conversation: Conversation, login: UnlockedLogin, way: Authentication
+    conversation: Conversation, login: UnlockedLogin, way: Authentication, unsaid: Unsaid
 ) -> Event:
     """AUTH (RFC 5034): the proof in base64, at once where it fits the line."""
     mechanism = _proof(login, way)
     first = next(mechanism)
     command = single(Verb.AUTH, way.upper())
     if first is not None:
+        unsaid.note(first)
         at_once = single(Verb.AUTH, way.upper(), _in_base64(first))
         if len(at_once.line) <= LONGEST_COMMAND:
             command, first = at_once, None
@@ -108,6 +119,7 @@ async def _authenticate(
     while isinstance(event, Challenged):
         if first is None:
             first = _next_response(conversation, mechanism, event)
+            unsaid.note(first)
         conversation.respond(_in_base64(first).encode())
         first = None
         event = await conversation.next_event()
@@ -139,7 +151,3 @@ def _next_response(
 
 def _in_base64(response: bytes) -> str:
     return base64.b64encode(response).decode("ascii")
-
-
-def _without_secrets(words: str, login: UnlockedLogin) -> str:
-    return sasl.blank_out(words, login.username, login.password.reveal(), login.authorize_as)

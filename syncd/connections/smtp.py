@@ -18,7 +18,7 @@ import binascii
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import cast
@@ -27,9 +27,10 @@ from aiosmtplib.errors import SMTPException, SMTPResponseException
 from aiosmtplib.protocol import SMTPProtocol
 
 from syncd.connections.seams import EnvelopeReplies, UnlockedLogin
-from syncd.connections.smtp_login import begin_proof, choose_mechanism, without_secrets
+from syncd.connections.smtp_login import begin_proof, choose_mechanism
 from syncd.connections.stream import connect, tls_failure
 from syncd.connections.tls import check_pin, context_for, server_name
+from syncd.connections.unsaid import Unsaid
 from syncd.errors import (
     BytesBeforeTls,
     CommandRefused,
@@ -44,7 +45,7 @@ from syncd.errors import (
     TlsNotOffered,
     WrongProtocol,
 )
-from syncd.model.profile import Endpoint, Security
+from syncd.model.profile import Authentication, Endpoint, Security
 from syncd.observe.edges import reached
 from syncd.protocols import sasl
 from syncd.protocols.dot_stuffing import DotStuffer
@@ -258,6 +259,8 @@ class _Session:
         self.patience = patience
         self._endpoint = endpoint
         self._conversation = conversation
+        self._blank: Callable[[str], str] = str
+        """Takes the secrets of the login out of a server's words."""
 
     async def greet(self) -> None:
         """Read the greeting."""
@@ -316,28 +319,39 @@ class _Session:
         """AUTH, once, with the one mechanism chosen."""
         mechanism = choose_mechanism(self._endpoint, capabilities.mechanisms)
         proof = begin_proof(self.place, mechanism, login)
+        unsaid = Unsaid(login)
+        self._blank = unsaid.blank
+        with unsaid.kept():
+            await self._prove(mechanism, proof, unsaid)
+
+    async def _prove(
+        self, mechanism: Authentication, proof: sasl.Mechanism, unsaid: Unsaid
+    ) -> None:
         initial = next(proof)
         words = [b"AUTH", mechanism.value.upper().encode()]
         if initial is not None:
+            unsaid.note(initial)
             words.append(base64.b64encode(initial))
         reply = await self.ask(Phase.LOGIN, self.patience.command, *words)
         for _ in range(_MOST_CHALLENGES):
             if reply.code == 334:
-                response = self._response(proof, reply)
+                response = self._response(proof, reply, unsaid)
                 reply = await self.ask(Phase.LOGIN, self.patience.command, response)
         if 300 <= reply.code < 400:
             raise self.violated(Phase.LOGIN, reply)
         if not reply.is_positive:
-            told = without_secrets(reply.words, login)
-            raise LoginRefused(self.place, told, reply_code=reply.code, enhanced=reply.enhanced)
+            raise LoginRefused(
+                self.place, reply.words, reply_code=reply.code, enhanced=reply.enhanced
+            )
 
-    def _response(self, proof: sasl.Mechanism, reply: SmtpReply) -> bytes:
+    def _response(self, proof: sasl.Mechanism, reply: SmtpReply, unsaid: Unsaid) -> bytes:
         """Answer a challenge; `*` gives up when the mechanism has nothing more to say."""
         try:
-            answer = proof.send(base64.b64decode(reply.words))
+            answer = proof.send(base64.b64decode(reply.words)) or b""
         except (StopIteration, binascii.Error):
             return b"*"
-        return base64.b64encode(answer or b"")
+        unsaid.note(answer)
+        return base64.b64encode(answer)
 
     async def ask(self, phase: Phase, seconds: float, *words: bytes) -> SmtpReply:
         """Send one command and return its reply."""
@@ -382,7 +396,7 @@ class _Session:
     def violated(self, phase: Phase, reply: SmtpReply) -> ServerError:
         """Drop the connection over a reply that has no place here; return the error."""
         self.abort()
-        return ProtocolViolated(self.place, phase, f"answered {reply}")
+        return ProtocolViolated(self.place, phase, self._blank(f"answered {reply}"))
 
     def _refused(self, phase: Phase, reply: SmtpReply) -> ServerError:
         """Make an error of a reply that is not the one wanted; 2yz and 3yz refuse nothing."""
@@ -433,7 +447,8 @@ class _Session:
             raise
         except SMTPResponseException as exc:
             self.abort()
-            raise ProtocolViolated(self.place, phase, exc.message) from exc
+            # Without its cause: that one has the server's line, whatever stands in it.
+            raise ProtocolViolated(self.place, phase, self._blank(exc.message)) from None
         except TimeoutError as exc:
             is_silent = phase is Phase.GREETING and not self._conversation.heard
             is_clear = self._endpoint.security is not Security.TLS

@@ -57,8 +57,3 @@ def begin_proof(place: str, mechanism: Authentication, login: UnlockedLogin) -> 
     if mechanism is Authentication.LOGIN:
         return sasl.login(login.username, password)
     return sasl.cram_md5(login.username, password)
-
-
-def without_secrets(words: str, login: UnlockedLogin) -> str:
-    """Blank out the password, should the server repeat it."""
-    return sasl.blank_out(words, login.username, login.password.reveal(), login.authorize_as)

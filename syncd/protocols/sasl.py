@@ -5,7 +5,6 @@ speaks first; each challenge sent in gives the next response. It ends when it ha
 more to say. Responses are raw octets; base64 is the profile's business (RFC 5034, 4954).
 """
 
-import base64
 import hashlib
 import hmac
 from collections.abc import Generator
@@ -18,18 +17,6 @@ FORBIDDEN = "\r\n\0"
 def unspeakable(text: str) -> bool:
     """Tell whether a name or password could not be said without saying something else."""
     return any(character in text for character in FORBIDDEN)
-
-
-def blank_out(words: str, username: str, password: str, authorize_as: str | None = None) -> str:
-    """Blank out a password that a server repeats: its words get logged.
-
-    As it is, and in the base64 of PLAIN and LOGIN, whichever mechanism was spoken.
-    """
-    proofs = (password.encode(), *plain(username, password, authorize_as))
-    in_base64 = (base64.b64encode(proof).decode() for proof in proofs if proof)
-    for secret in filter(None, (password, *in_base64)):
-        words = words.replace(secret, "***")
-    return words
 
 
 def plain(username: str, password: str, authorize_as: str | None = None) -> Mechanism:

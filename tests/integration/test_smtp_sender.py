@@ -1,6 +1,7 @@
 """The SMTP door against a scripted server: every phase, every way to go wrong."""
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -619,6 +620,23 @@ async def test_a_server_that_repeats_the_password_is_not_repeated(echo: str) -> 
         with pytest.raises(LoginRefused) as caught:
             await open_smtp(at(sink), wrong)
     assert str(caught.value).endswith("login: *** is wrong")
+
+
+@pytest.mark.parametrize("mechanism", [Authentication.PLAIN, Authentication.LOGIN])
+@pytest.mark.parametrize("reply", ["354 you said {}", "AUTH {}", "334 {}", "235-{}\r\n235x"])
+@pytest.mark.parametrize("echo", ["hunter2-marker", "AGFubgBodW50ZXIyLW1hcmtlcg=="])
+async def test_a_server_that_repeats_the_password_out_of_turn_is_not_repeated(
+    echo: str, reply: str, mechanism: Authentication
+) -> None:
+    wrong = UnlockedLogin(username="ann", password=Secret("hunter2-marker"))
+    async with running(SmtpSink()) as sink:
+        sink.plan("auth", Say(reply.format(echo)))
+        sink.plan("unknown", *[Say(reply.format(echo))] * 5)
+        with pytest.raises(ServerError) as caught:
+            await open_smtp(at(sink, authentication=mechanism), wrong)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "hunter2-marker" not in told
+    assert "AGFubgBodW50" not in told
 
 
 # -- TLS ------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import hashlib
 import ssl
+import traceback
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from syncd.errors import (
     NoGreeting,
     Phase,
     ProtocolViolated,
+    ServerError,
     TimedOut,
     TlsFailed,
     TlsFailure,
@@ -40,6 +42,7 @@ from tests.support.pop3_client import (
     GREETING,
     LIMITS,
     LOGIN,
+    PASSWORD,
     bodies,
     hasty,
     pop3_endpoint,
@@ -653,6 +656,27 @@ async def test_an_error_of_a_megabyte_is_cut_to_a_line() -> None:
             await log_in(pop3_endpoint(server.port))
     assert len(refused.value.words) == 512
     assert refused.value.words.isprintable()
+
+
+@pytest.mark.parametrize("answer", [b"PASS %b\r\n", b"+ PASS %b\r\n", b"-ERR PASS %b\r\n"])
+async def test_a_password_that_a_server_repeats_is_in_no_error(answer: bytes) -> None:
+    """Whatever it is taken for: a refusal, a challenge, or nothing that POP3 knows."""
+    echo = Say(answer % PASSWORD.encode())
+    async with scripted([*GREETING, *LOGIN[:-1], echo]) as server:
+        with pytest.raises(ServerError) as caught:
+            await log_in(pop3_endpoint(server.port))
+    assert caught.value.words.endswith("PASS ***")
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_password_that_a_server_repeats_after_the_login_is_in_no_error() -> None:
+    late = Say(b"what is %b?\r\n" % PASSWORD.encode())
+    async with (
+        scripted([*GREETING, *LOGIN, Hear(b"STAT\r\n"), late]) as server,
+        pop3_session(server.port) as source,
+    ):
+        with pytest.raises(ProtocolViolated, match="what is \\*\\*\\*"):
+            await source.glance(None)
 
 
 @contextlib.contextmanager
