@@ -231,7 +231,9 @@ class Pop3Session:
         try:
             lf = find_line_end(data, at)
         except LineTooLong:
-            return self._violate(events, "a status line without end", data, limit=True)
+            # Of an answer to RETR, a limit is the message's own size.
+            is_limit = not self._under_way or self._under_way[0].reply is not Reply.MESSAGE
+            return self._violate(events, "a status line without end", data, limit=is_limit)
         if lf < 0:
             self._rest = data[at:]
             return len(data)
