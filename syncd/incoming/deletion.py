@@ -3,6 +3,9 @@
 Rule 1: commit, mark, DELE, QUIT, and only then the ledger forgets that a deletion is due. A
 crash anywhere before leaves the entry `delete_pending`: the next poll deletes it without
 fetching it again (faults 6, 7, 57).
+Rule 2: a name proves nothing: servers give the UIDL of a deleted message to the next one. What
+an earlier session left to be deleted must show the same headers and the same size first; else
+it is fetched, and its bytes decide.
 """
 
 from collections.abc import Sequence
@@ -10,10 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from syncd.connections.seams import MailSource
+from syncd.errors import ServerError
+from syncd.incoming.headers import header_digest
 from syncd.incoming.look import Sight, is_worth_saving
 from syncd.incoming.quarantine import next_try
 from syncd.incoming.work import PollWork, Tally
-from syncd.model.mail import Listed
+from syncd.model.mail import LedgerEntry, Listed
 from syncd.model.poll import ListingMemory
 from syncd.observe.edges import reached
 from syncd.store import ledger, listings, mailboxes
@@ -37,15 +42,65 @@ class Marked:
     refused: tuple[RefusedDeletion, ...] = ()
 
 
+async def prove(
+    work: PollWork, source: MailSource, sight: Sight, due: Sequence[Listed]
+) -> tuple[list[Listed], list[Listed]]:
+    """Tell which messages surely are those whose deletion is due; the others must be fetched."""
+    proven: list[Listed] = []
+    doubtful: list[Listed] = []
+    asked = [listed for listed in due if _can_be_proven(sight.seen[listed.uid], listed)]
+    answered = 0
+    try:
+        async for heads in source.heads(asked):
+            for head in heads:
+                listed, header = head.listed, head.header
+                digest = header_digest(header) if header is not None else None
+                is_same = digest is not None and all(
+                    entry.header_digest == digest for entry in _due(sight.seen[listed.uid])
+                )
+                (proven if is_same else doubtful).append(listed)
+                answered += 1
+    except ServerError:
+        if answered < len(asked):
+            await _wait_longer(work, sight, asked[answered])
+        raise
+    numbers = {listed.number for listed in asked}
+    doubtful += [listed for listed in due if listed.number not in numbers]
+    return proven, doubtful
+
+
+def _due(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
+    return [entry for entry in entries if entry.delete_pending]
+
+
+def _can_be_proven(entries: Sequence[LedgerEntry], listed: Listed) -> bool:
+    return all(
+        entry.header_digest is not None and entry.octets == listed.octets > 0
+        for entry in _due(entries)
+    )
+
+
+async def _wait_longer(work: PollWork, sight: Sight, listed: Listed) -> None:
+    """Put off a deletion whose proof ended the session: it must not end each one."""
+    one = _put_off(work, sight, listed)
+    key = sight.key(work)
+
+    async def body(tx: Transaction) -> None:
+        await mailboxes.require_term(tx, work.record.id, work.record.term)
+        await ledger.note_delete_refused(tx, key, listed.uid, one.attempts, one.next_try_at)
+
+    await work.db.write(body)
+
+
 async def mark_what_may_go(
     work: PollWork,
     source: MailSource,
     sight: Sight,
-    delete_again: Sequence[Listed],
+    proven: Sequence[Listed],
     tally: Tally,
 ) -> Marked:
     """Send DELE for what is in the store and should go, of this session and of earlier ones."""
-    wanted = [*delete_again, *tally.deletable] if work.deletes else []
+    wanted = [*proven, *tally.deletable] if work.deletes else []
     if not wanted:
         return Marked()
     refused = await source.delete(wanted)

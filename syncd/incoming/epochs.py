@@ -7,11 +7,13 @@ for message (contract 7.0); what is not is judged like mail of a first listing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from syncd.connections.seams import MailSource
+from syncd.errors import Phase, ProtocolViolated
 from syncd.incoming.admit import BEFORE_DATE
 from syncd.incoming.look import Sight
-from syncd.incoming.new_mail import count_copies, is_rekeyed
+from syncd.incoming.new_mail import FEWEST_TO_DOUBT, count_copies, is_rekeyed
 from syncd.incoming.work import PollWork, Tally
 from syncd.model.mail import LedgerEntry, LedgerState
 from syncd.model.profile import BEGINNING
@@ -20,11 +22,11 @@ from syncd.store.database import Transaction
 from syncd.store.ledger import EarlierEntry, LedgerKey
 
 
-async def settle_epoch(work: PollWork, sight: Sight, tally: Tally) -> Sight:
+async def settle_epoch(work: PollWork, source: MailSource, sight: Sight, tally: Tally) -> Sight:
     """Begin the ledger of a mailbox that is new; a new epoch where it became another one."""
     facts = sight.facts
     if facts.first_enabled_at is None:
-        return await _begin(work, sight, tally)
+        return await _begin(work, source, sight, tally)
     if not sight.is_whole or not sight.listing:
         return sight
     rekeyed = is_rekeyed(sight.listing, sight.seen, facts.listed) and not work.shows_pages
@@ -33,13 +35,14 @@ async def settle_epoch(work: PollWork, sight: Sight, tally: Tally) -> Sight:
     return sight
 
 
-async def _begin(work: PollWork, sight: Sight, tally: Tally) -> Sight:
+async def _begin(work: PollWork, source: MailSource, sight: Sight, tally: Tally) -> Sight:
     """Enter the first listing: left alone, or waiting for its dates to be read (contract 7.1)."""
     wanted_from = work.process_email_from
     copies = count_copies(sight.listing)
     if wanted_from == BEGINNING:
         # Everything is wanted: nothing here has to be told from what comes later.
         return await _open_epoch(work, sight, {}, LedgerState.PENDING)
+    await _require_whole(source, sight)
     if wanted_from is not None and wanted_from <= work.clock.now():
         return await _open_epoch(work, sight, copies, LedgerState.PENDING)
     begun = await _open_epoch(work, sight, copies, LedgerState.SKIPPED)
@@ -53,6 +56,22 @@ async def _begin(work: PollWork, sight: Sight, tally: Tally) -> Sight:
             "will take them)."
         )
     return begun
+
+
+async def _require_whole(source: MailSource, sight: Sight) -> None:
+    """Refuse a first listing that may lack messages: later they would pass for new ones.
+
+    A STAT that always lies must not stop a mailbox: what the server lists twice alike is
+    believed, unless it is nothing.
+    """
+    said, listed = sight.status.count, len(sight.listing)
+    if said == listed:
+        return
+    again = await source.list_all()
+    is_steady = [one.number for one in again] == [one.number for one in sight.listing]
+    if not (listed and is_steady):
+        words = f"STAT counts {said} messages, UIDL and LIST name {listed}, then {len(again)}"
+        raise ProtocolViolated(source.place, Phase.LIST, words)
 
 
 async def _open_epoch(
@@ -86,15 +105,42 @@ def _entries(copies: Mapping[str, int], state: LedgerState) -> dict[str, list[Le
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A message under a new name: what TOP and LIST say of it."""
+
+    uid: str
+    digest: bytes
+    octets: int
+
+
 def pair_off(
-    strangers: Sequence[tuple[str, bytes]], earlier: Sequence[EarlierEntry]
+    strangers: Sequence[Stranger], earlier: Sequence[EarlierEntry]
 ) -> list[tuple[EarlierEntry, str]]:
-    """Match messages under new names with earlier entries of the same headers, one for one."""
+    """Match messages under new names with earlier entries of the same headers, one for one.
+
+    A few with other sizes are other messages. Where most have other sizes, this server counts
+    otherwise (or has added a header), and sizes say nothing.
+    """
     waiting: dict[bytes, list[EarlierEntry]] = {}
     for entry in reversed(earlier):
         waiting.setdefault(entry.header_digest, []).extend([entry] * entry.copies)
-    pairs: list[tuple[EarlierEntry, str]] = []
-    for uid, digest in strangers:
-        if candidates := waiting.get(digest):
-            pairs.append((candidates.pop(), uid))
-    return pairs
+    alike: list[tuple[EarlierEntry, str]] = []
+    others: list[Stranger] = []
+    for stranger in strangers:
+        candidates = waiting.get(stranger.digest, [])
+        sizes = (None, stranger.octets)
+        found = next((one for one in reversed(candidates) if one.octets in sizes), None)
+        if found is None:
+            others.append(stranger)
+        else:
+            candidates.remove(found)
+            alike.append((found, stranger.uid))
+    resized = [
+        (left.pop(), stranger.uid)
+        for stranger in others
+        if (left := waiting.get(stranger.digest))
+    ]
+    if len(resized) > max(len(alike), FEWEST_TO_DOUBT):
+        return alike + resized
+    return alike

@@ -67,6 +67,12 @@ def head_of(raw: bytes) -> bytes:
     return raw[: bare if bare >= 0 else end if end >= 0 else HEAD_OCTETS]
 
 
+def shows_body(raw: bytes) -> bool:
+    """Tell whether something follows the header section."""
+    head = head_of(raw)
+    return len(head) < HEAD_OCTETS and bool(raw[len(head) :].strip())
+
+
 def parse_headers(raw: bytes) -> Headers:
     """Read the headers of a message, given whole, from its beginning, or as TOP shows it."""
     head = head_of(raw)

@@ -58,10 +58,16 @@ class Broken:
     """A large message that did not come whole, or must not."""
 
     upload: Upload
-    too_large: Listed | None = None
 
 
-Job = Batch | Piece | Broken
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """A message that is to be left on the server."""
+
+    listed: Listed
+
+
+Job = Batch | Piece | Broken | TooLarge
 
 
 async def pull(
@@ -87,9 +93,10 @@ async def pull(
             recording = tasks.create_task(intake.record_all())
             try:
                 await intake.take_all(source, wanted)
-            except ServerError:
-                # What came whole is kept, or a line that always breaks at the same place
-                # would never get past it.
+            except ServerError as error:
+                # What came whole is kept, and what broke the line comes last next time, or a
+                # line that always breaks at the same place would never get past it.
+                await intake.set_aside(wanted, error)
                 await intake.finish(recording)
                 raise
             await intake.finish(recording)
@@ -110,6 +117,7 @@ class _Intake:
         self._batch = Batch()
         self._began = 0.0
         self._held = 0
+        self._answered = 0
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=1)
 
     async def take_all(self, source: MailSource, wanted: Sequence[Listed]) -> None:
@@ -118,8 +126,21 @@ class _Intake:
             reached("incoming.fetched")
             for one in fetched:
                 await self._take(one)
+                self._answered += 1
             if self._should_not_wait():
                 await self._hand_over()
+
+    async def set_aside(self, wanted: Sequence[Listed], error: ServerError) -> None:
+        """Note the message at which the session ended: the first that was not handed over."""
+        if self._answered == len(wanted):
+            return
+        listed = wanted[self._answered]
+        is_clear = self._names.digest_without_content(listed) == b""
+        if isinstance(error, LimitExceeded) and is_clear:
+            await self._hand_over()
+            await self._jobs.put(TooLarge(listed))
+        else:
+            self._batch.refused.append((listed, error))
 
     async def finish(self, recording: asyncio.Task[None]) -> None:
         """Hand over the rest and wait until it is committed."""
@@ -139,12 +160,14 @@ class _Intake:
                 case Piece(upload, chunks):
                     await stage(self._work, upload, chunks)
                     self._release(sum(map(len, chunks)))
-                case Broken(upload, too_large):
+                case Broken(upload):
                     await discard(self._work, upload)
-                    if too_large is not None:
-                        await self._leave_alone(too_large)
+                case TooLarge(listed):
+                    await leave_alone(self._work, self._names, [(listed, TOO_LARGE)])
+                    self._tally.results[LedgerState.SKIPPED] += 1
                 case _:
                     assert_never(job)
+            self._jobs.task_done()
 
     def release_all(self) -> None:
         """Give back what the budget still counts."""
@@ -190,12 +213,11 @@ class _Intake:
                 gathered.append(chunk)
                 if octets > self._work.max_message_size:
                     raise self._too_large(octets)
-                if len(gathered) == _CHUNKS_A_WRITE:
+                if len(gathered) == _CHUNKS_A_WRITE or self._work.budget.tight:
                     await self._jobs.put(Piece(upload, gathered))
                     gathered = []
-        except LimitExceeded:
-            await self._jobs.put(Broken(upload, too_large=listed))
-            raise
+                if self._work.budget.tight:
+                    await self._jobs.join()  # then one chunk at a time is all we hold
         except ServerError:
             await self._jobs.put(Broken(upload))
             raise
@@ -224,12 +246,6 @@ class _Intake:
         if self._batch.arrived or self._batch.refused:
             batch, self._batch = self._batch, Batch()
             await self._jobs.put(batch)
-
-    async def _leave_alone(self, listed: Listed) -> None:
-        uid = listed.uid
-        if uid and uid not in self._names.ambiguous:
-            await leave_alone(self._work, self._names.key, [(listed, TOO_LARGE)])
-            self._tally.results[LedgerState.SKIPPED] += 1
 
     def _hold(self, octets: int) -> None:
         self._held += octets

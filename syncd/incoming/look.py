@@ -103,8 +103,7 @@ async def _read_up(work: PollWork, listing: Sequence[Listed]) -> tuple[MailboxFa
     async def body(reader: Reader) -> tuple[MailboxFacts, Seen]:
         facts = await ledger.facts(reader, work.record.id)
         key = LedgerKey(work.record.id, facts.epoch)
-        uids = (listed.uid for listed in listing if listed.uid)
-        return facts, await ledger.seen(reader, key, uids)
+        return facts, await ledger.seen(reader, key, (listed.uid for listed in listing))
 
     return await work.db.read(body)
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from syncd.connections.seams import MailSource
 from syncd.errors import SyncdError
-from syncd.incoming.deletion import mark_what_may_go, note_how_it_ended
+from syncd.incoming.deletion import mark_what_may_go, note_how_it_ended, prove
 from syncd.incoming.earlier import judge_earlier
 from syncd.incoming.epochs import settle_epoch
 from syncd.incoming.intake import pull
@@ -37,10 +37,10 @@ async def poll_mailbox(work: PollWork) -> PollOutcome:
             if sight is None:
                 await source.quit()
                 return tally.outcome(memory=work.memory)
-            sight = await settle_epoch(work, sight, tally)
+            sight = await settle_epoch(work, source, sight, tally)
             choice = _choose(work, sight)
-            await _take_in(work, source, sight, choice, tally)
-            marked = await mark_what_may_go(work, source, sight, choice.delete_again, tally)
+            proven = await _take_in(work, source, sight, choice, tally)
+            marked = await mark_what_may_go(work, source, sight, proven, tally)
             has_ended = await source.quit()
             reached("incoming.quit")
             gone = marked.doomed if has_ended else ()
@@ -77,8 +77,11 @@ def _choose(work: PollWork, sight: Sight) -> Choice:
 
 async def _take_in(
     work: PollWork, source: MailSource, sight: Sight, choice: Choice, tally: Tally
-) -> None:
-    """Record what is new: live mail first, then earlier mail, then what has no clear name."""
+) -> Sequence[Listed]:
+    """Record what is new: live mail first, then earlier mail, then what has no clear name.
+
+    What has failed before comes last. Returns what is proven to be in the store already.
+    """
     names = Names(sight.key(work), sight.seen, choice.ambiguous)
     not_before = work.not_before(sight.facts)
     # Where a listing is only a page of the mailbox, old mail turns up as if it were new.
@@ -89,8 +92,14 @@ async def _take_in(
 
     tally.due_again(choice.retry_at)
     tally.live_since = sight.facts.first_enabled_at
-    await leave_alone(work, names.key, choice.skip)
+    await leave_alone(work, names, choice.skip)
     tally.results[LedgerState.SKIPPED] += len(choice.skip)
     await in_slices(work, choice.fetch, tally, take_live)
     await judge_earlier(work, source, sight, choice.pending, names, tally)
     await pull(work, source, choice.fetch_dated, names, tally, not_before=not_before)
+    due = choice.delete_again if work.deletes else ()
+    proven, doubtful = await prove(work, source, sight, due)
+    await pull(work, source, doubtful, names, tally, not_before=live_from)
+    await pull(work, source, choice.again, names, tally, not_before=live_from)
+    await pull(work, source, choice.again_dated, names, tally, not_before=not_before)
+    return proven

@@ -25,6 +25,9 @@ from syncd.store.messages import MessageRecord
 
 LONGEST_WAIT = timedelta(days=1)
 
+SHORTEST_WAIT_AFTER_CUT = timedelta(minutes=5)
+"""Doubled with each try: over an hour passes before a message is put aside."""
+
 DROPPED = "dropped from quarantine"
 
 
@@ -41,6 +44,17 @@ def after_refusal(tries: int, interval: timedelta, now: datetime) -> AfterRefusa
     if tries >= MOST_TRIES:
         return AfterRefusal(LedgerState.QUARANTINED, None)
     return AfterRefusal(LedgerState.FAILING, next_try(tries, interval, now))
+
+
+def after_cut(tries: int, interval: timedelta, now: datetime) -> AfterRefusal:
+    """Decide about a message at which the session ended for the `tries`-th time in a row.
+
+    One broken connection is nobody's fault: the message is due again at once, after all
+    others. From then on it gets time, so that a bad hour of the network puts nothing aside.
+    """
+    if tries == 1:
+        return AfterRefusal(LedgerState.FAILING, now)
+    return after_refusal(tries, max(interval, SHORTEST_WAIT_AFTER_CUT), now)
 
 
 def next_try(tries: int, interval: timedelta, now: datetime) -> datetime:

@@ -9,13 +9,16 @@ Rule 3: the same bytes twice in one mailbox are one message with two ledger entr
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from syncd.alerts import texts
 from syncd.alerts.wall import open_alert
 from syncd.errors import (
     CommandRefused,
+    LimitExceeded,
+    Phase,
+    ServerError,
     StoreBroken,
     StoreBusy,
     StoreFull,
@@ -24,9 +27,15 @@ from syncd.errors import (
     one_line,
 )
 from syncd.incoming.admit import TOO_LARGE, Admission, Admit, Filter, Skip
-from syncd.incoming.new_mail import BY_CONTENT, Seen
-from syncd.incoming.quarantine import after_refusal
-from syncd.incoming.work import PollWork, PutOff
+from syncd.incoming.new_mail import BY_CONTENT, Seen, most_tries
+from syncd.incoming.quarantine import (
+    LONGEST_WAIT,
+    AfterRefusal,
+    after_cut,
+    after_refusal,
+    next_try,
+)
+from syncd.incoming.work import MOST_TRIES, PollWork, PutOff
 from syncd.model.mail import (
     BodyId,
     Headers,
@@ -34,6 +43,7 @@ from syncd.model.mail import (
     LedgerState,
     Listed,
     MessageId,
+    by_size,
 )
 from syncd.observe.edges import reached
 from syncd.store import bodies, counters, events, ledger, mailboxes, messages
@@ -74,7 +84,8 @@ class Batch:
     """What one transaction records."""
 
     arrived: list[Arrived] = field(default_factory=list)
-    refused: list[tuple[Listed, CommandRefused]] = field(default_factory=list)
+    refused: list[tuple[Listed, ServerError]] = field(default_factory=list)
+    """What the server would not hand out, and at what it ended the session."""
     octets: int = 0
 
 
@@ -88,6 +99,11 @@ class Names:
     """Names that several messages share: entered by name and content."""
     entered_anew: set[str] = field(default_factory=set)
     """Ambiguous names whose earlier entries this poll has already dropped."""
+
+    def digest_without_content(self, listed: Listed) -> bytes:
+        """Return by what a message that has not come in is known besides its name."""
+        is_clear = listed.uid and listed.uid not in self.ambiguous
+        return b"" if is_clear else by_size(listed.octets)
 
 
 @dataclass(slots=True)
@@ -120,13 +136,26 @@ async def record(work: PollWork, names: Names, batch: Batch) -> list[Settled]:
         return await _write(work, names, batch)
     except _NOT_ABOUT_DATA:
         raise
-    except Exception as exc:
-        singles = _one_by_one(batch)
-        if len(singles) > 1:
-            return [done for one in singles for done in await record(work, names, one)]
-        if not batch.arrived or batch.arrived[0].state is IncomingState.QUARANTINED:
+    except Exception:
+        if not batch.arrived:
             raise
-        return await _write(work, names, _put_aside(batch.arrived[0], exc))
+        singles = _one_by_one(batch)
+        if len(singles) == 1:
+            return await _record_once_more(work, names, batch)
+        return [done for one in singles for done in await record(work, names, one)]
+
+
+async def _record_once_more(work: PollWork, names: Names, batch: Batch) -> list[Settled]:
+    """Commit one message as it is, or put it aside: that it failed once may say nothing of it."""
+    try:
+        return await _write(work, names, batch)
+    except _NOT_ABOUT_DATA:
+        raise
+    except Exception as exc:
+        (one,) = batch.arrived
+        if one.state is IncomingState.QUARANTINED:
+            raise
+        return await _write(work, names, _put_aside(one, exc))
 
 
 async def stage(work: PollWork, upload: Upload, chunks: Sequence[bytes]) -> None:
@@ -156,24 +185,26 @@ async def discard(work: PollWork, upload: Upload) -> None:
 
 
 async def leave_alone(
-    work: PollWork, key: LedgerKey, skipped: Sequence[tuple[Listed, str]]
+    work: PollWork, names: Names, skipped: Sequence[tuple[Listed, str]]
 ) -> None:
     """Note messages that stay on the server unread; too large ones are worth an alert."""
     now = work.clock.now()
 
     async def body(tx: Transaction) -> None:
         await mailboxes.require_term(tx, work.record.id, work.record.term)
-        entries = [LeftAlone(uid=listed.uid, reason=reason) for listed, reason in skipped]
-        await ledger.leave_alone(tx, key, entries, now)
+        entries = [
+            LeftAlone(
+                uid=listed.uid,
+                reason=reason,
+                digest=names.digest_without_content(listed),
+                octets=listed.octets,
+            )
+            for listed, reason in skipped
+        ]
+        await ledger.leave_alone(tx, names.key, entries, now)
         for listed, reason in skipped:
             if reason == TOO_LARGE:
-                alert = texts.message_too_large(
-                    work.record.id,
-                    work.record.address,
-                    listed.octets if listed.octets > work.max_message_size else None,
-                    work.max_message_size,
-                )
-                await open_alert(tx, alert, now, work.about)
+                await _alert_of_size(tx, work, listed, now)
 
     if skipped:
         await work.db.write(body)
@@ -186,7 +217,7 @@ async def _write(work: PollWork, names: Names, batch: Batch) -> list[Settled]:
     now = work.clock.now()
     body = partial(_write_batch, work=work, names=names, batch=batch, now=now)
     settled = await work.db.write(body)
-    names.entered_anew |= _ambiguous(names, batch)
+    names.entered_anew |= {listed.uid for listed in _ambiguous(names, batch)}
     return settled
 
 
@@ -195,7 +226,12 @@ async def _write_batch(
 ) -> list[Settled]:
     reached("incoming.recording")
     await mailboxes.require_term(tx, work.record.id, work.record.term)
-    await ledger.forget_names(tx, names.key, _ambiguous(names, batch) - names.entered_anew)
+    ambiguous = _ambiguous(names, batch)
+    if ambiguous:
+        uids = {listed.uid for listed in ambiguous if listed.uid}
+        await ledger.forget_names(tx, names.key, uids - names.entered_anew)
+        sizes = {(listed.uid, by_size(listed.octets)) for listed in ambiguous}
+        await ledger.forget(tx, names.key, sizes)
     hashes = [one.sha256 for one in batch.arrived if one.state is not None]
     known = await messages.with_content(tx, work.record.id, hashes)
     fresh = _fresh(batch.arrived, known)
@@ -246,8 +282,20 @@ def _judge(
             state=LedgerState.SKIPPED,
             reason=one.reason,
             header_digest=one.headers.digest,
+            octets=one.listed.octets,
             is_further_copy=is_ambiguous,
         )
+    before = [
+        entry
+        for entry in names.seen.get(one.listed.uid, ())
+        if entry.message_id == content.message_id
+    ]
+    # Some servers keep what they say they have deleted: once more would be in vain again.
+    is_kept = any(entry.deleted for entry in before)
+    # Under an ambiguous name an older message may be meant, taken before the setting.
+    is_surely_meant = (
+        is_first or not is_ambiguous or any(entry.delete_pending for entry in before)
+    )
     return Judged(
         uid=uid,
         digest=digest,
@@ -255,10 +303,11 @@ def _judge(
         reason=one.reason,
         message_id=content.message_id,
         header_digest=one.headers.digest,
-        # Under an ambiguous name an older message may be meant, taken before the setting.
         delete_pending=work.deletes
         and content.state is IncomingState.RECEIVED
-        and (is_first or not is_ambiguous),
+        and is_surely_meant
+        and not is_kept,
+        octets=one.listed.octets,
         is_further_copy=is_ambiguous,
     )
 
@@ -322,30 +371,31 @@ async def _write_refused(
     tx: Transaction,
     work: PollWork,
     names: Names,
-    refused: Sequence[tuple[Listed, CommandRefused]],
+    refused: Sequence[tuple[Listed, ServerError]],
     now: datetime,
 ) -> list[Settled]:
-    """Note what the server would not hand out; what has no name cannot be noted."""
+    """Note what the server would not hand out, and at what it ended the session."""
     settled: list[Settled] = []
     entries: list[RefusedEntry] = []
     for listed, refusal in refused:
-        before = max((e.attempts for e in names.seen.get(listed.uid, ())), default=0)
-        verdict = after_refusal(before + 1, work.interval, now)
+        before = most_tries(listed, names.seen)
+        verdict = _after_failure(work, names, listed, refusal, before + 1, now)
         at = verdict.next_try_at
         put_off = PutOff(before + 1, at, refusal.words) if at is not None else None
         settled.append(Settled(listed, verdict.state, put_off=put_off))
-        if not listed.uid:
-            continue
         entries.append(
             RefusedEntry(
                 uid=listed.uid,
+                digest=names.digest_without_content(listed),
                 state=verdict.state,
                 reason=refusal.words,
                 attempts=before + 1,
                 next_try_at=verdict.next_try_at,
             )
         )
-        if verdict.state is LedgerState.QUARANTINED:
+        if _is_about_size(refusal):
+            await _alert_of_size(tx, work, listed, now)
+        elif before + 1 == MOST_TRIES:
             reason = f"the server would not hand it out in {before + 1} tries: {refusal.words}"
             data = {"id": None, "uid": listed.uid, "reason": reason, "octets": listed.octets}
             await _tell(tx, work, [NewEvent("message.quarantined", data)], now)
@@ -354,11 +404,55 @@ async def _write_refused(
     return settled
 
 
+def _is_about_size(error: ServerError) -> bool:
+    return isinstance(error, LimitExceeded) and error.phase is Phase.FETCH
+
+
+def _after_failure(
+    work: PollWork,
+    names: Names,
+    listed: Listed,
+    error: ServerError,
+    tries: int,
+    now: datetime,
+) -> AfterRefusal:
+    """Decide when a message is tried again, and as what it waits."""
+    if _is_about_size(error):
+        # Once more at once: of several under this name, another one then has its turn first.
+        wait = LONGEST_WAIT if tries > 1 else timedelta(0)
+        return AfterRefusal(LedgerState.FAILING, now + wait)
+    entries = names.seen.get(listed.uid, ())
+    is_unclear = names.digest_without_content(listed) != b""
+    if tries >= MOST_TRIES and (is_unclear or any(one.delete_pending for one in entries)):
+        # Its name does not say which message it is: never given up, another may be meant.
+        return AfterRefusal(LedgerState.FAILING, next_try(tries, work.interval, now))
+    if isinstance(error, CommandRefused):
+        return after_refusal(tries, work.interval, now)
+    verdict = after_cut(tries, work.interval, now)
+    is_pending = not is_unclear and any(one.state is LedgerState.PENDING for one in entries)
+    if is_pending and verdict.state is LedgerState.FAILING:
+        # Its date still decides.
+        return replace(verdict, state=LedgerState.PENDING)
+    return verdict
+
+
 async def _tell(
     tx: Transaction, work: PollWork, told: Sequence[NewEvent], now: datetime
 ) -> None:
     about = work.about
     await events.append(tx, about.mailbox_id, about.address, about.tenant, now, told)
+
+
+async def _alert_of_size(
+    tx: Transaction, work: PollWork, listed: Listed, now: datetime
+) -> None:
+    alert = texts.message_too_large(
+        work.record.id,
+        work.record.address,
+        listed.octets if listed.octets > work.max_message_size else None,
+        work.max_message_size,
+    )
+    await open_alert(tx, alert, now, work.about)
 
 
 async def _alert(tx: Transaction, work: PollWork, reason: str, now: datetime) -> None:
@@ -369,12 +463,11 @@ async def _alert(tx: Transaction, work: PollWork, reason: str, now: datetime) ->
 # ---------------------------------------------------------------- small answers
 
 
-def _ambiguous(names: Names, batch: Batch) -> set[str]:
-    """Name the names of this batch that several messages share."""
+def _ambiguous(names: Names, batch: Batch) -> set[Listed]:
+    """Return what has arrived under names that several messages share, or none."""
     if not names.ambiguous:
         return set()
-    listed = (*(one.listed for one in batch.arrived), *(one for one, _ in batch.refused))
-    return {one.uid for one in listed if one.uid in names.ambiguous} - {""}
+    return {one.listed for one in batch.arrived if one.listed.uid in names.ambiguous}
 
 
 def _one_by_one(batch: Batch) -> list[Batch]:

@@ -80,7 +80,8 @@ class LedgerEntry:
 
     uid: str
     digest: bytes = b""
-    """Empty, or the content's SHA-256 where a server gives one UIDL to several messages."""
+    """Empty, or the content's SHA-256 where a server gives one UIDL to several messages, or
+    `by_size` where one of these has not come in yet."""
     state: LedgerState
     copies: int = 1
     """How many messages of the listing it stands for."""
@@ -89,6 +90,28 @@ class LedgerEntry:
     next_try_at: datetime | None = None
     delete_pending: bool = False
     """It is in the store, and its copy on the server may go."""
+    deleted: bool = False
+    """We have deleted its copy on the server, and the server has confirmed it."""
+    octets: int | None = None
+    """What LIST said of its size when it was judged."""
+    message_id: MessageId | None = None
+    header_digest: bytes | None = None
+    """Looked up only where a deletion is due."""
+    entered_at: datetime | None = None
+    """Looked up only where there is a `digest`."""
+
+    @property
+    def is_by_size(self) -> bool:
+        """Tell whether it stands for a message of which only the size is known."""
+        return self.digest.startswith(BY_SIZE)
+
+
+BY_SIZE = b"size:"
+
+
+def by_size(octets: int) -> bytes:
+    """Make a ledger digest for a message without a clear name that has not come in."""
+    return BY_SIZE + b"%x" % (octets % 2**64)
 
 
 @dataclass(frozen=True, slots=True)

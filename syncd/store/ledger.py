@@ -48,6 +48,7 @@ class Judged:
     message_id: MessageId | None = None
     header_digest: bytes | None = None
     delete_pending: bool = False
+    octets: int | None = None
     is_further_copy: bool = False
     """Adds a copy to the entry of the same name and content."""
 
@@ -58,8 +59,10 @@ class LeftAlone:
 
     uid: str
     reason: str
+    digest: bytes = b""
     copies: int = 1
     header_digest: bytes | None = None
+    octets: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,7 @@ class RefusedEntry:
     reason: str
     attempts: int
     next_try_at: datetime | None
+    digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,7 @@ class EarlierEntry:
     digest: bytes
     header_digest: bytes
     copies: int
+    octets: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +132,11 @@ async def seen(
                 attempts=row["attempts"],
                 next_try_at=optional_moment(row["next_try_at"]),
                 delete_pending=row["delete_pending"] == 1,
+                deleted=row["deleted"] == 1,
+                octets=row["octets"],
+                message_id=row["message_id"],
+                header_digest=row["header_digest"],
+                entered_at=optional_moment(row["seen_at"]),
             )
         )
     return found
@@ -155,9 +165,11 @@ async def leave_alone(
         {
             **shared,
             "uid": entry.uid,
+            "digest": entry.digest,
             "reason": entry.reason,
             "copies": entry.copies,
             "header_digest": entry.header_digest,
+            "octets": entry.octets,
         }
         for entry in entries
     ]
@@ -180,6 +192,7 @@ async def judge(
             "message_id": entry.message_id,
             "header_digest": entry.header_digest,
             "delete_pending": entry.delete_pending,
+            "octets": entry.octets,
             "more_copies": entry.is_further_copy,
             "seen_at": seen_at,
         }
@@ -193,6 +206,12 @@ async def forget_names(tx: Transaction, key: LedgerKey, uids: Iterable[str]) -> 
     await tx.execute_many("ledger_forget_name", [{**_key(key), "uid": uid} for uid in uids])
 
 
+async def forget(tx: Transaction, key: LedgerKey, entries: Iterable[tuple[str, bytes]]) -> None:
+    """Drop entries by name and digest."""
+    rows = [{**_key(key), "uid": uid, "digest": digest} for uid, digest in entries]
+    await tx.execute_many("ledger_forget", rows)
+
+
 async def note_refused(
     tx: Transaction, key: LedgerKey, entries: Sequence[RefusedEntry], now: datetime
 ) -> None:
@@ -202,6 +221,7 @@ async def note_refused(
         {
             **shared,
             "uid": entry.uid,
+            "digest": entry.digest,
             "state": entry.state.value,
             "reason": entry.reason,
             "attempts": entry.attempts,
@@ -245,6 +265,7 @@ async def earlier_entries(
             digest=row["digest"],
             header_digest=row["header_digest"],
             copies=row["copies"],
+            octets=row["octets"],
         )
         for row in rows
     ]

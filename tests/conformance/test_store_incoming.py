@@ -152,6 +152,7 @@ async def test_a_deletion_is_due_until_it_is_noted(db: Database, key: LedgerKey)
     await db.write(lambda tx: ledger.note_delete_refused(tx, key, "b", 2, NOON + HOUR))
     found = await seen(db, key, *"abc")
     assert [found[uid][0].delete_pending for uid in "abc"] == [False, True, False]
+    assert [found[uid][0].deleted for uid in "abc"] == [True, False, False]
     assert (found["b"][0].attempts, found["b"][0].next_try_at) == (2, NOON + HOUR)
 
 
@@ -161,7 +162,8 @@ async def test_earlier_entries_are_carried_over_copy_by_copy(
     await judge(
         db,
         key,
-        taken("a", header_digest=b"\x01" * 16, delete_pending=True),
+        taken("a", header_digest=b"\x01" * 16, octets=7),
+        taken("d", header_digest=b"\x01" * 16, delete_pending=True),
         taken("b", b"x", header_digest=b"\x02" * 16, is_further_copy=True),
         taken("b", b"x", header_digest=b"\x02" * 16, is_further_copy=True),
         taken("c", header_digest=b"\x03" * 16),
@@ -181,11 +183,13 @@ async def test_earlier_entries_are_carried_over_copy_by_copy(
     await db.write(adopt)
     found = await seen(db, later, "A", "B")
     assert [found[uid][0].state for uid in "AB"] == ["taken", "taken"]
-    assert found["A"][0].delete_pending
-    left = await seen(db, key, "a", "b", "c")
+    assert not found["A"][0].delete_pending
+    assert found["A"][0].octets == 7
+    left = await seen(db, key, *"abcd")
     assert {uid: [entry.copies for entry in entries] for uid, entries in left.items()} == {
         "b": [1],
         "c": [1],
+        "d": [1],
     }
 
 

@@ -8,12 +8,13 @@ import random
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
+from syncd.connections.pop3 import SourceLimits
 from syncd.errors import StoreBroken, StoreBusy, StoreError, StoreFull
 from syncd.incoming import quarantine
 from syncd.model.failure import Lasting, Scope
@@ -102,11 +103,78 @@ async def test_row_4_what_came_before_the_cut_is_kept_so_that_the_next_poll_gets
     inbox.receive(*(letter(f"number {n}") for n in range(10)))
     misbehave(inbox, "RETR", Drop(), argument="8")
     outcome = await inbox.poll()
-    assert (outcome.taken, len(inbox.stored())) == (7, 7)
-    assert (await inbox.poll()).taken == 0
+    assert (outcome.taken, outcome.refused, len(inbox.stored())) == (7, 1, 7)
+    assert (await inbox.poll()).taken == 2
     behave(inbox)
-    assert (await inbox.poll()).taken == 3
+    assert (await inbox.poll(timedelta(minutes=10))).taken == 1
     assert balances(inbox)
+    assert inbox.ask("SELECT count(*) FROM ledger WHERE attempts > 0") == [(0,)]
+
+
+async def test_row_4_a_message_that_ends_every_session_holds_up_no_other(
+    inbox: Inbox,
+) -> None:
+    inbox.become_queue()
+    inbox.receive(letter("poison"), *(letter(f"number {n}") for n in range(3)))
+    misbehave(inbox, "RETR", Drop(), argument="1")
+    for day in range(8):
+        await inbox.poll(timedelta(hours=24))
+        inbox.receive(letter(f"day {day}"))
+    outcome = await inbox.poll()
+    assert outcome.failure is None
+    assert len(inbox.stored()) == 11
+    assert [mail.body for mail in inbox.drop.mails] == [letter("poison")]
+    assert [code for code, _, _ in inbox.alerts()] == ["message_quarantined"]
+    (line,) = await inbox.db.read(quarantine.list_quarantine)
+    assert line.attempts == 5
+    behave(inbox)
+    await quarantine.replay(inbox.db, inbox.clock, line.id)
+    inbox.memory = None
+    await inbox.poll()
+    assert balances(inbox)
+    assert inbox.drop.mails == []
+
+
+@pytest.mark.parametrize("act", [Drop(), Instead("nonsense"), Instead("-ERR " + "x" * 3000)])
+async def test_a_message_in_a_bad_hour_of_its_server_is_put_off_and_not_put_aside(
+    inbox: Inbox, act: Act
+) -> None:
+    inbox.receive(letter("a"))
+    misbehave(inbox, "RETR", act)
+    for _ in range(12):
+        await inbox.poll()
+    assert inbox.alerts() == []
+    behave(inbox)
+    await inbox.poll(timedelta(hours=1))
+    assert balances(inbox)
+
+
+async def test_earlier_mail_goes_on_where_one_message_ends_the_session_at_top(
+    inbox: Inbox,
+) -> None:
+    inbox.wish_of_profile(process_email_from=NOON - timedelta(days=100))
+    inbox.receive(dated("too old", NOON - timedelta(days=300)))
+    inbox.receive(*(dated(f"earlier {n}", NOON - timedelta(days=3)) for n in range(20)))
+    misbehave(inbox, "TOP", Drop(), argument="1")
+    await inbox.poll()
+    await inbox.poll()
+    assert (await inbox.poll()).failure is None
+    assert len(inbox.stored()) == 20
+    assert dated("too old", NOON - timedelta(days=300)) not in inbox.stored()
+
+
+async def test_earlier_mail_comes_in_from_a_server_that_sends_whole_messages_for_top(
+    inbox: Inbox,
+) -> None:
+    inbox.wish_of_profile(process_email_from=NOON - timedelta(days=100))
+    whole = dated("earlier", NOON - timedelta(days=3))
+    misbehave(inbox, "TOP", Instead(b"+OK\r\n" + whole + b".\r\n"))
+    letters = [dated(f"earlier {n}", NOON - timedelta(days=3)) for n in range(40)]
+    inbox.receive(*letters)
+    said(inbox)
+    assert (await inbox.poll()).taken == 40
+    assert said(inbox).count("TOP") == 10
+    assert inbox.stored() == letters
 
 
 async def test_row_4_a_large_message_cut_off_leaves_nothing_behind(inbox: Inbox) -> None:
@@ -114,11 +182,11 @@ async def test_row_4_a_large_message_cut_off_leaves_nothing_behind(inbox: Inbox)
     inbox.receive(large)
     for after in (100, 300_000, 2_000_000, len(large)):
         misbehave(inbox, "RETR", Cut(after), times=1)
-        assert (await inbox.poll()).failure is not None
+        assert (await inbox.poll(timedelta(hours=2))).failure is not None
         assert inbox.ask("SELECT count(*) FROM body_chunk") == [(0,)]
         assert inbox.ask("SELECT count(*) FROM staged_body") == [(0,)]
         behave(inbox)
-    assert (await inbox.poll()).taken == 1
+    assert (await inbox.poll(timedelta(hours=2))).taken == 1
     assert balances(inbox)
 
 
@@ -221,6 +289,110 @@ async def test_a_deletion_that_is_due_follows_a_message_to_its_new_name(inbox: I
     inbox.drop.renumber("other-")
     # The listing of a session without QUIT was not believed, so nothing was expected.
     await inbox.poll()
+    await inbox.poll()
+    assert inbox.drop.mails == []
+    assert balances(inbox)
+
+
+async def test_a_due_deletion_is_never_carried_over_to_a_message_with_equal_headers(
+    inbox: Inbox,
+) -> None:
+    inbox.become_queue()
+    misbehave(inbox, "DELE", Instead("-ERR not now"))
+    inbox.receive(letter("same", "first\r\n"), *(letter(f"number {n}") for n in range(12)))
+    await inbox.poll()
+    behave(inbox)
+    inbox.drop.remove(inbox.drop.mails[:1])
+    inbox.receive(letter("same", "other\r\n"))
+    inbox.drop.renumber("new-")
+    for _ in range(3):
+        await inbox.poll(timedelta(hours=25))
+    assert balances(inbox)
+    assert inbox.drop.mails == []
+
+
+async def test_row_52_the_name_of_a_message_we_have_deleted_may_be_given_to_the_next(
+    inbox: Inbox,
+) -> None:
+    inbox.become_queue()
+    for subject in "abc":
+        inbox.receive(letter(subject), uid="1")
+        outcome = await inbox.poll()
+        assert (outcome.taken, outcome.deleted) == (1, 1)
+    assert balances(inbox)
+
+
+@pytest.mark.parametrize("tops", [True, False])
+async def test_row_52_a_name_given_to_another_message_before_its_deletion_was_known(
+    inbox: Inbox, tops: bool
+) -> None:
+    inbox.become_queue()
+    inbox.receive(letter("a"), uid="1")
+    misbehave(inbox, "QUIT", Cut(0), times=1)
+    assert (await inbox.poll()).deleted == 0
+    assert inbox.drop.mails == []
+    if not tops:
+        misbehave(inbox, "TOP", Instead("-ERR unknown command"))
+    inbox.receive(letter("b"), uid="1")
+    outcome = await inbox.poll()
+    assert (outcome.taken, outcome.deleted) == (1, 1)
+    assert balances(inbox)
+
+
+async def test_row_57_without_top_a_due_deletion_is_proven_by_the_content(inbox: Inbox) -> None:
+    inbox.become_queue()
+    inbox.receive(letter("a"), letter("b"))
+    misbehave(inbox, "TOP", Instead("-ERR unknown command"))
+    misbehave(inbox, "QUIT", Drop(), times=1)
+    await inbox.poll()
+    assert len(inbox.drop.mails) == 2
+    outcome = await inbox.poll()
+    assert (outcome.taken, outcome.deleted) == (0, 2)
+    assert balances(inbox)
+    assert {state for _, state, _ in inbox.ledger()} == {"taken"}
+
+
+async def test_row_57_a_server_that_keeps_what_it_says_it_has_deleted_is_asked_once(
+    inbox: Inbox,
+) -> None:
+    inbox.become_queue()
+    misbehave(inbox, "DELE", Instead("+OK"))
+    inbox.receive(letter("a"), letter("b"))
+    assert (await inbox.poll()).deleted == 2
+    inbox.receive(letter("c"))
+    await inbox.poll()
+    inbox.memory = None
+    await inbox.poll()
+    inbox.memory = None
+    said(inbox)
+    await inbox.poll()
+    assert not {"RETR", "DELE", "TOP"} & set(said(inbox))
+    assert inbox.stored() == [letter("a"), letter("b"), letter("c")]
+
+
+@pytest.mark.parametrize("body", ["Hi.\r\n", "Another size.\r\n"])
+async def test_row_52_one_of_several_messages_under_a_name_is_replaced(
+    inbox: Inbox, body: str
+) -> None:
+    inbox.receive(letter("a"), letter("b"), uid="same")
+    await inbox.poll()
+    inbox.drop.remove(inbox.drop.mails[:1])
+    inbox.receive(letter("c", body), uid="same")
+    await inbox.poll(timedelta(hours=25))
+    assert balances(inbox)
+    said(inbox)
+    await inbox.poll()
+    assert "RETR" not in said(inbox)
+
+
+async def test_row_52_messages_of_one_name_are_deleted_when_their_bytes_are_proven(
+    inbox: Inbox,
+) -> None:
+    inbox.become_queue()
+    inbox.receive(letter("a"), letter("b"), uid="same")
+    misbehave(inbox, "QUIT", Drop(), times=1)
+    await inbox.poll()
+    assert len(inbox.drop.mails) == 2
     await inbox.poll()
     assert inbox.drop.mails == []
     assert balances(inbox)
@@ -429,6 +601,62 @@ async def test_row_23_a_message_that_turns_out_too_large_is_fetched_once_only(
     assert len(inbox.drop.mails) == 3
 
 
+@pytest.mark.parametrize("uid", ["same", ""])
+async def test_row_23_a_message_too_large_without_a_clear_name_holds_up_no_other(
+    inbox: Inbox, uid: str
+) -> None:
+    inbox.max_message_size = 500_000
+    inbox.limits = SourceLimits(max_message_size=500_000)
+    misbehave(inbox, "LIST", ListAs("{number} 100"))
+    misbehave(inbox, "TOP", Instead("-ERR unknown command"))
+    large = letter("large", "0123456789abcde\r\n" * 40_000)
+    inbox.receive(large, letter("small"), uid=uid)
+    for n in range(3):
+        await inbox.poll(timedelta(hours=1))
+        inbox.receive(letter(f"later {n}"), uid=None if uid else "")
+    for _ in range(3):
+        await inbox.poll(timedelta(hours=25))
+    assert sorted(inbox.stored()) == sorted(
+        [letter("small"), *(letter(f"later {n}") for n in range(3))]
+    )
+    assert [code for code, _, _ in inbox.alerts()] == ["message_too_large"]
+
+
+async def test_a_status_line_without_end_says_nothing_of_a_messages_size(
+    inbox: Inbox,
+) -> None:
+    inbox.receive(letter("a"), letter("b"), letter("c"))
+    misbehave(inbox, "RETR", Instead("-ERR " + "x" * 3000), argument="2", times=1)
+    outcome = await inbox.poll()
+    assert outcome.failure is not None
+    assert outcome.failure.code == "protocol_violated"
+    await inbox.poll()
+    assert inbox.alerts() == []
+    assert balances(inbox)
+
+
+@pytest.mark.parametrize("since", [None, NOON - timedelta(days=1)])
+async def test_a_first_listing_that_lacks_what_stat_counts_begins_nothing(
+    inbox: Inbox, since: datetime | None
+) -> None:
+    inbox.wish_of_profile(process_email_from=since)
+    inbox.receive(*(dated(f"old {n}", NOON - timedelta(days=300)) for n in range(50)))
+    misbehave(inbox, "UIDL", Instead(b"+OK\r\n.\r\n"), times=1)
+    misbehave(inbox, "LIST", Instead(b"+OK\r\n.\r\n"), times=1)
+    assert (await inbox.poll()).failure is not None
+    outcome = await inbox.poll()
+    assert (outcome.failure, outcome.taken, outcome.skipped) == (None, 0, 50)
+
+
+async def test_a_stat_that_always_lies_does_not_stop_a_first_listing(inbox: Inbox) -> None:
+    inbox.wish_of_profile(process_email_from=None)
+    misbehave(inbox, "STAT", Instead("+OK 7 99"))
+    inbox.receive(dated("old", NOON - timedelta(days=300)))
+    assert (await inbox.poll()).skipped == 1
+    inbox.receive(dated("new", NOON + timedelta(days=1)))
+    assert (await inbox.poll()).taken == 1
+
+
 async def test_row_53_a_message_that_vanishes_before_it_is_fetched_is_no_trouble(
     inbox: Inbox,
 ) -> None:
@@ -631,6 +859,19 @@ class FaultyDatabase:
 
     async def close(self) -> None:
         """Leave it open: it is somebody else's."""
+
+
+async def test_row_22_a_store_that_fails_once_for_no_known_reason_puts_nothing_aside(
+    inbox: Inbox,
+) -> None:
+    real = inbox.db
+    inbox.receive(letter("a"))
+    await inbox.poll()
+    inbox.receive(letter("b"))
+    inbox.db = FaultyDatabase(real, StoreError("a moment's trouble"), 1)
+    outcome = await inbox.poll()
+    inbox.db = real
+    assert (outcome.taken, outcome.quarantined) == (1, 0)
 
 
 @pytest.mark.parametrize("error", [StoreFull("x"), StoreBusy("x"), StoreBroken("x")])

@@ -13,6 +13,7 @@ from syncd.incoming.headers import (
     header_digest,
     parse_date,
     parse_headers,
+    shows_body,
 )
 
 CORPUS = Path(__file__).resolve().parents[4] / "shared" / "corpus"
@@ -272,3 +273,18 @@ def test_every_message_of_the_corpus_is_read() -> None:
     files = [path for path in CORPUS.rglob("*") if path.is_file()]
     dated = sum(parse_headers(path.read_bytes()).date is not None for path in files)
     assert dated > len(files) * 0.7
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"", False),
+        (b"Subject: a\r\n\r\n", False),
+        (b"Subject: a\r\n", False),
+        (b"Subject: a\r\n\r\nHello.\r\n", True),
+        (b"\r\nHello.\r\n", True),
+        (b"X: " + b"y" * HEAD_OCTETS + b"\r\n\r\nHello.\r\n", False),
+    ],
+)
+def test_a_body_behind_the_headers_is_noticed(raw: bytes, expected: bool) -> None:
+    assert shows_body(raw) is expected

@@ -18,7 +18,7 @@ from syncd.incoming.new_mail import (
     is_usable,
     name_by_top,
 )
-from syncd.model.mail import LedgerEntry, LedgerState, Listed, MaildropStatus
+from syncd.model.mail import LedgerEntry, LedgerState, Listed, MaildropStatus, by_size
 from syncd.model.poll import ListingMemory
 from syncd.model.profile import BEGINNING
 
@@ -133,6 +133,66 @@ def test_a_message_without_a_name_is_fetched_keyed_by_content_and_judged_by_its_
 def test_deletion_waits_until_every_message_of_a_name_may_go() -> None:
     seen = {"a": [known("a", digest=b"1", delete_pending=True), known("a", digest=b"2")]}
     assert choose(listing_of("a", "a"), seen) == Choice()
+
+
+def test_a_name_whose_message_was_deleted_is_another_messages() -> None:
+    (a,) = listing_of("a")
+    assert choose([a], {"a": [known("a", deleted=True)]}).fetch == (a,)
+
+
+def test_what_has_failed_comes_last_the_least_often_failed_first() -> None:
+    a, b, c, d = listing_of("a", "b", "c", "d")
+    seen = {
+        "a": [known("a", LedgerState.FAILING, attempts=2, next_try_at=EARLIER)],
+        "c": [known("c", LedgerState.FAILING, attempts=1)],
+        "d": [known("d", LedgerState.PENDING, attempts=1)],
+    }
+    choice = choose([a, b, c, d], seen)
+    assert (choice.fetch, choice.again, choice.again_dated) == ((b,), (c, a), (d,))
+
+
+def test_messages_of_one_name_are_the_known_ones_only_by_number_size_and_for_a_day() -> None:
+    def those(*octets: int, entered_at: datetime = EARLIER) -> Choice:
+        entries = [
+            known("a", digest=b"1", octets=100, entered_at=entered_at),
+            known("a", digest=b"2", octets=200, entered_at=EARLIER),
+        ]
+        return choose([Listed(n, "a", size) for n, size in enumerate(octets)], {"a": entries})
+
+    assert those(200, 100) == Choice()
+    for other in (those(200, 101), those(200), those(100, 200, 200)):
+        assert other.fetch
+        assert other.ambiguous == {"a"}
+    assert len(those(100, 200, entered_at=NOW - FULL_EVERY).fetch) == 2
+
+
+def test_of_several_under_one_name_only_those_of_its_size_wait_with_one_that_failed() -> None:
+    small, large = Listed(1, "a", 100), Listed(2, "a", 900)
+
+    def those(state: LedgerState, next_try_at: datetime | None) -> Choice:
+        failed = known("a", state, digest=by_size(900), attempts=1, next_try_at=next_try_at)
+        return choose([small, large], {"a": [failed]})
+
+    waits = those(LedgerState.FAILING, SOON)
+    assert (waits.fetch, waits.again, waits.retry_at) == ((small,), (), SOON)
+    assert those(LedgerState.FAILING, EARLIER).again == (large,)
+    settled = those(LedgerState.SKIPPED, None)
+    assert (settled.fetch, settled.again) == ((small,), ())
+
+
+def test_of_several_that_failed_together_another_one_comes_first_each_time() -> None:
+    listing = [Listed(1, "a", 100), Listed(2, "a", 100)]
+    orders = []
+    for attempts in (1, 2):
+        failed = known("a", LedgerState.FAILING, digest=by_size(100), attempts=attempts)
+        orders.append([one.number for one in choose(listing, {"a": [failed]}).again])
+    assert orders == [[2, 1], [1, 2]]
+
+
+def test_a_nameless_message_that_failed_is_still_judged_by_its_date() -> None:
+    (nameless,) = listing_of("")
+    failed = known("", LedgerState.FAILING, digest=by_size(1000), attempts=1)
+    assert choose([nameless], {"": [failed]}).again_dated == (nameless,)
 
 
 def test_a_message_above_the_limit_is_skipped_with_the_reason() -> None:
@@ -264,6 +324,11 @@ entries = st.builds(
     copies=st.integers(1, 3),
     next_try_at=st.sampled_from([None, EARLIER, SOON]),
     delete_pending=st.booleans(),
+    deleted=st.booleans(),
+    attempts=st.integers(0, 6),
+    octets=st.sampled_from([None, 0, 500]),
+    digest=st.sampled_from([b"", b"1", by_size(500)]),
+    entered_at=st.sampled_from([None, EARLIER, NOW - FULL_EVERY]),
 )
 
 
@@ -280,8 +345,9 @@ def test_every_message_has_at_most_one_fate_and_strangers_always_have_one(
     skipped = tuple(listed for listed, _ in choice.skip)
     fated = [
         *choice.fetch, *choice.fetch_dated, *choice.pending, *skipped, *choice.delete_again,
+        *choice.again, *choice.again_dated,
     ]  # fmt: skip
     assert len(fated) == len(set(fated))
     assert {listed for listed in listing if listed.uid not in seen} <= set(fated)
     for listed in choice.delete_again:
-        assert all(entry.delete_pending for entry in seen[listed.uid])
+        assert all(entry.delete_pending for entry in seen[listed.uid] if not entry.deleted)

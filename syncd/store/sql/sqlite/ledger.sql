@@ -10,7 +10,10 @@ SELECT m.epoch, m.epoch_identity, m.first_enabled_at, l.count AS listed
 
 -- name: ledger_seen
 -- Only what the listing names is looked up: cost follows the listing, not the history.
-SELECT l.uid, l.digest, l.state, l.copies, l.attempts, l.next_try_at, l.delete_pending
+SELECT l.uid, l.digest, l.state, l.copies, l.attempts, l.next_try_at, l.delete_pending,
+       l.deleted, l.octets, l.message_id,
+       CASE WHEN l.delete_pending = 1 THEN l.header_digest END AS header_digest,
+       CASE WHEN l.digest <> x'' THEN l.seen_at END AS seen_at
     FROM json_each(:uids) j CROSS JOIN ledger l
     ON l.mailbox_id = :mailbox_id AND l.epoch = :epoch AND l.uid = j.value;
 
@@ -22,37 +25,56 @@ INSERT INTO ledger (mailbox_id, epoch, uid, digest, state, reason, copies, seen_
 
 -- name: ledger_skip
 -- The judgement on entries that waited for it, or were never seen.
-INSERT INTO ledger (mailbox_id, epoch, uid, digest, state, reason, copies, header_digest, seen_at)
-    VALUES (:mailbox_id, :epoch, :uid, x'', 'skipped', :reason, :copies, :header_digest, :seen_at)
+INSERT INTO ledger (mailbox_id, epoch, uid, digest, state, reason, copies, header_digest, octets,
+                    seen_at)
+    VALUES (:mailbox_id, :epoch, :uid, :digest, 'skipped', :reason, :copies, :header_digest,
+            :octets, :seen_at)
     ON CONFLICT (mailbox_id, epoch, uid, digest) DO UPDATE
     SET state = 'skipped', reason = excluded.reason, header_digest = excluded.header_digest,
-        next_try_at = NULL;
+        octets = excluded.octets, delete_pending = 0, deleted = 0, next_try_at = NULL;
 
 -- name: ledger_judge
 -- The judgement on a fetched message; under an ambiguous name each further one adds a copy.
+-- What was fetched again only to be sure stays what it was.
 INSERT INTO ledger (mailbox_id, epoch, uid, digest, state, reason, message_id, header_digest,
-                    delete_pending, seen_at)
+                    delete_pending, octets, seen_at)
     VALUES (:mailbox_id, :epoch, :uid, :digest, :state, :reason, :message_id, :header_digest,
-            :delete_pending, :seen_at)
+            :delete_pending, :octets, :seen_at)
     ON CONFLICT (mailbox_id, epoch, uid, digest) DO UPDATE
-    SET state = excluded.state, reason = excluded.reason, message_id = excluded.message_id,
+    SET state = CASE WHEN ledger.message_id = excluded.message_id
+                          AND ledger.state NOT IN ('pending', 'failing')
+                     THEN ledger.state ELSE excluded.state END,
+        reason = excluded.reason, message_id = excluded.message_id,
         header_digest = excluded.header_digest, delete_pending = excluded.delete_pending,
-        copies = ledger.copies + :more_copies, attempts = 0, next_try_at = NULL;
+        deleted = 0, octets = excluded.octets, copies = ledger.copies + :more_copies,
+        attempts = 0, next_try_at = NULL;
 
 -- name: ledger_refuse
--- The server would not hand it out.
+-- The server would not hand it out. What is in the store and waits for its deletion stays so;
+-- where the name's last message was deleted, this is another one.
 INSERT INTO ledger (mailbox_id, epoch, uid, digest, state, reason, attempts, next_try_at, seen_at)
-    VALUES (:mailbox_id, :epoch, :uid, x'', :state, :reason, :attempts, :next_try_at, :seen_at)
+    VALUES (:mailbox_id, :epoch, :uid, :digest, :state, :reason, :attempts, :next_try_at, :seen_at)
     ON CONFLICT (mailbox_id, epoch, uid, digest) DO UPDATE
-    SET state = excluded.state, reason = excluded.reason, attempts = excluded.attempts,
-        next_try_at = excluded.next_try_at;
+    SET state = CASE WHEN ledger.delete_pending = 1 THEN ledger.state ELSE excluded.state END,
+        reason = excluded.reason, attempts = excluded.attempts,
+        next_try_at = excluded.next_try_at,
+        message_id = CASE WHEN ledger.deleted = 1 THEN NULL ELSE ledger.message_id END,
+        deleted = 0;
 
 -- name: ledger_forget_name
--- Before an ambiguous name's messages are entered anew, each by its content.
-DELETE FROM ledger WHERE mailbox_id = :mailbox_id AND epoch = :epoch AND uid = :uid;
+-- Before an ambiguous name's messages are entered anew, each by its content; what is known by
+-- its size only ('size:…') waits for its own turn.
+DELETE FROM ledger WHERE mailbox_id = :mailbox_id AND epoch = :epoch AND uid = :uid
+    AND (digest = x'' OR substr(digest, 1, 5) <> x'73697a653a');
+
+-- name: ledger_forget
+-- What was known by its size only is here, and entered by its content.
+DELETE FROM ledger
+    WHERE mailbox_id = :mailbox_id AND epoch = :epoch AND uid = :uid AND digest = :digest;
 
 -- name: ledger_deleted
-UPDATE ledger SET delete_pending = 0, attempts = 0, next_try_at = NULL
+-- The name may come again: then it is another message's.
+UPDATE ledger SET delete_pending = 0, deleted = 1, attempts = 0, next_try_at = NULL
     WHERE mailbox_id = :mailbox_id AND epoch = :epoch AND delete_pending = 1
       AND uid IN (SELECT value FROM json_each(:uids));
 
@@ -61,24 +83,25 @@ UPDATE ledger SET attempts = :attempts, next_try_at = :next_try_at
     WHERE mailbox_id = :mailbox_id AND epoch = :epoch AND uid = :uid AND delete_pending = 1;
 
 -- name: ledger_adoptable
--- Entries of earlier epochs whose headers are those of messages under new names.
-SELECT epoch, uid, digest, header_digest, copies FROM ledger
+-- Entries of earlier epochs whose headers are those of messages under new names. Headers are
+-- too little to delete by: where a deletion is due, the message is fetched again instead.
+SELECT epoch, uid, digest, header_digest, copies, octets FROM ledger
     WHERE mailbox_id = :mailbox_id AND epoch < :epoch
-      AND state NOT IN ('pending', 'failing')
+      AND state NOT IN ('pending', 'failing') AND delete_pending = 0 AND deleted = 0
       AND hex(header_digest) IN (SELECT value FROM json_each(:header_digests))
     ORDER BY epoch DESC, seen_at DESC;
 
 -- name: ledger_adopt
 -- One copy of an earlier entry gets a new name; what it waited under goes first.
 INSERT INTO ledger (mailbox_id, epoch, uid, digest, state, reason, message_id, header_digest,
-                    copies, delete_pending, seen_at)
+                    copies, octets, seen_at)
     SELECT mailbox_id, :new_epoch, :new_uid, x'', state, reason, message_id, header_digest,
-           1, delete_pending, seen_at
+           1, octets, seen_at
     FROM ledger
     WHERE mailbox_id = :mailbox_id AND epoch = :epoch AND uid = :uid AND digest = :digest
     ON CONFLICT (mailbox_id, epoch, uid, digest) DO UPDATE
     SET state = excluded.state, reason = excluded.reason, message_id = excluded.message_id,
-        header_digest = excluded.header_digest, delete_pending = excluded.delete_pending;
+        header_digest = excluded.header_digest, octets = excluded.octets, attempts = 0;
 
 -- name: ledger_take_copy
 UPDATE ledger SET copies = copies - 1

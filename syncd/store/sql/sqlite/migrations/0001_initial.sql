@@ -77,7 +77,9 @@ CREATE TABLE ledger (                  -- every server message ever seen; judged
     attempts       INTEGER NOT NULL DEFAULT 0,
     next_try_at    INTEGER,
     delete_pending INTEGER NOT NULL DEFAULT 0,
-    seen_at        INTEGER NOT NULL,
+    deleted        INTEGER NOT NULL DEFAULT 0,  -- 1: by us, and the server has confirmed it
+    octets         INTEGER,                     -- what LIST said of its size
+    seen_at        INTEGER NOT NULL,            -- when it was entered
     PRIMARY KEY (mailbox_id, epoch, uid, digest)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ledger_quarantined ON ledger (mailbox_id) WHERE state = 'quarantined';
