@@ -348,8 +348,8 @@ class Pop3Session:
             if complete:
                 events.append(Message(wanted, block.take()))
             return
-        if block.held and (complete or block.held > CHUNK_OCTETS):
-            events.append(Chunk(wanted, block.take()))
+        while block.held > CHUNK_OCTETS or (complete and block.held):
+            events.append(Chunk(wanted, block.take(CHUNK_OCTETS)))
         if complete:
             events.append(Ended(wanted, block.octets))
 
