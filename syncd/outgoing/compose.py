@@ -5,6 +5,8 @@ Rule 2: who is blind-copied stands in the envelope only.
 Rule 3: what two servers could read differently (a bare CR or LF in the header, a control
 character, a line that is no header) is refused with the field's name, never repaired. In the
 body, where it can do no harm once it is a line end, a bare CR or LF becomes CRLF.
+Rule 4: of a large message there is one copy, the one that was handed over; what goes out is
+made from it piece by piece, once to look at it and once to store it.
 """
 
 import hashlib
@@ -17,6 +19,7 @@ from email.header import decode_header, make_header
 from email.utils import format_datetime
 
 from syncd.errors import Refused, one_line
+from syncd.model.mail import CHUNK_OCTETS
 from syncd.model.mailbox import address_key
 from syncd.outgoing.addresses import parse_address, parse_address_list
 from syncd.protocols.dot_stuffing import with_crlf
@@ -24,9 +27,15 @@ from syncd.protocols.dot_stuffing import with_crlf
 LONGEST_LINE = 998
 """Octets of a header line without its CRLF (RFC 5322 2.1.1)."""
 
+LONGEST_HEADER = 1024 * 1024
+"""Octets of a message's header: a thousand recipients need a tenth."""
+
 MOST_RECIPIENTS = 1000
 """Recipients of one message; servers must take 100 at once (RFC 5321 4.5.3.1.8) and answer
 452 to more, which defers the rest to the next transaction."""
+
+Raw = bytes | bytearray
+"""A message as it was handed over; nobody changes it."""
 
 _NAME = re.compile(rb"[!-9;-~]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -48,13 +57,54 @@ class Composed:
     recipients: tuple[str, ...]
     message_id: str
     subject: str
-    raw: bytes
+    header: bytes
+    """As it goes out, the empty line included."""
+    octets: int
+    """Of the whole as it goes out."""
+    sha256: bytes
     eight_bit: bool
     """The body holds octets above 127: BODY=8BITMIME."""
     utf8: bool
     """The headers do: SMTPUTF8 (RFC 6532)."""
     request_digest: bytes
     """SHA-256 of what was handed over: the same idempotency key with another one is refused."""
+    body: "Body"
+
+    def chunks(self) -> Iterator[bytes]:
+        """Make what goes out, in pieces of CHUNK_OCTETS, the last one shorter."""
+        gathered = bytearray(self.header)
+        for piece in self.body.pieces():
+            gathered += piece
+            while len(gathered) > CHUNK_OCTETS:
+                yield bytes(gathered[:CHUNK_OCTETS])
+                del gathered[:CHUNK_OCTETS]
+        yield bytes(gathered)
+
+    @property
+    def raw(self) -> bytes:
+        """Make what goes out at once: for messages that are small."""
+        return b"".join(self.chunks())
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Body:
+    """The body inside what was handed over."""
+
+    whole: Raw
+    at: int
+
+    def pieces(self) -> Iterator[bytes]:
+        """Make it as it goes out: CRLF line ends, the last line ended."""
+        rest, is_ended = b"", True
+        for at in range(self.at, len(self.whole), CHUNK_OCTETS):
+            piece = rest + self.whole[at : at + CHUNK_OCTETS]
+            # A CR at the end of a piece: only the next one tells whether it is bare.
+            rest = b"\r" if piece.endswith(b"\r") else b""
+            if piece := with_crlf(piece[: len(piece) - len(rest)]):
+                is_ended = piece.endswith(b"\r\n")
+                yield piece
+        if rest or not is_ended:
+            yield b"\r\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +135,7 @@ class _Field:
 
 
 def compose(
-    raw: bytes,
+    raw: Raw,
     rules: SenderRules,
     *,
     now: datetime,
@@ -95,6 +145,7 @@ def compose(
 ) -> Composed:
     """Check an RFC 5322 message and complete it; `token` makes a missing Message-ID unique.
 
+    `raw` must stay as it is for as long as the result is used.
     `sender` and `recipients` are the envelope where it is given; else From (or Sender) and
     To, Cc, Bcc. Raises Refused naming the field.
     """
@@ -115,28 +166,38 @@ def compose(
     if _value(kept, "date") is None:
         kept.append(_Field("Date", [b"Date: " + format_datetime(now).encode()]))
     header = b"".join(line + b"\r\n" for field in kept for line in field.lines)
+    facts = _look_through(header + b"\r\n", body)
     return Composed(
         sender=envelope_sender,
         recipients=envelope,
         message_id=message_id,
         subject=_readable(_value(kept, "subject") or ""),
-        raw=b"".join((header, b"\r\n", _clean_body(body))),
-        eight_bit=not body.isascii(),
+        header=header + b"\r\n",
+        octets=facts.octets,
+        sha256=facts.sha256,
+        eight_bit=not facts.is_ascii,
         utf8=not header.isascii(),
         request_digest=_digest(raw, sender, recipients),
+        body=body,
     )
 
 
-def from_address(raw: bytes) -> str:
+def from_address(raw: Raw) -> str:
     """Return the first address of the From header; raises Refused."""
     fields, _ = _split(raw)
     return _addresses(fields, "from", "From")[0]
 
 
-def _split(raw: bytes) -> tuple[list[_Field], bytes]:
+def _split(raw: Raw) -> tuple[list[_Field], Body]:
     """Cut a message at its first empty line; the first line's end tells how lines end."""
     newline = b"\r\n" if raw[: raw.find(b"\n") + 1].endswith(b"\r\n") else b"\n"
-    header, _, body = raw.partition(newline * 2)
+    end = raw.find(newline * 2)
+    if end < 0:
+        end = len(raw)
+    if end > LONGEST_HEADER:
+        raise Refused("message", f"has a header of more than {LONGEST_HEADER} octets")
+    header = bytes(raw[:end])
+    body = Body(raw, min(end + 2 * len(newline), len(raw)))
     return list(_fields(header.removesuffix(newline).split(newline))), body
 
 
@@ -230,12 +291,26 @@ def _value(fields: Sequence[_Field], key: str) -> str | None:
     return next((field.value for field in fields if field.key == key), None)
 
 
-def _clean_body(body: bytes) -> bytes:
-    at = body.find(b"\x00")
-    if at >= 0:
-        raise Refused("body", f"holds a NUL at octet {at}")
-    body = with_crlf(body)
-    return body if body.endswith(b"\r\n") or not body else body + b"\r\n"
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is to be known of a message before any of it is stored."""
+
+    octets: int
+    sha256: bytes
+    is_ascii: bool
+    """The body is."""
+
+
+def _look_through(header: bytes, body: Body) -> _Facts:
+    nul = body.whole.find(b"\x00", body.at)
+    if nul >= 0:
+        raise Refused("body", f"holds a NUL at octet {nul - body.at}")
+    digest, octets, is_ascii = hashlib.sha256(header), len(header), True
+    for piece in body.pieces():
+        digest.update(piece)
+        octets += len(piece)
+        is_ascii = is_ascii and piece.isascii()
+    return _Facts(octets, digest.digest(), is_ascii)
 
 
 def _readable(subject: str) -> str:
@@ -246,6 +321,8 @@ def _readable(subject: str) -> str:
         return one_line(subject)
 
 
-def _digest(raw: bytes, sender: str | None, recipients: Sequence[str] | None) -> bytes:
+def _digest(raw: Raw, sender: str | None, recipients: Sequence[str] | None) -> bytes:
     envelope = "\n".join((sender or "", *(recipients or ())))
-    return hashlib.sha256(envelope.encode() + b"\x00" + raw).digest()
+    digest = hashlib.sha256(envelope.encode() + b"\x00")
+    digest.update(raw)
+    return digest.digest()

@@ -5,7 +5,6 @@ Rule 2: one idempotency key is one message; with another request behind it, it i
 Rule 3: a change of state and the event that tells of it are one transaction.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +17,7 @@ from syncd.observe.edges import reached
 from syncd.outgoing.compose import Composed
 from syncd.outgoing.conclusion import Command, apply_command
 from syncd.store import bodies, events, outbox
-from syncd.store.database import Database, Transaction
+from syncd.store.database import Database, Reader, Transaction
 from syncd.store.mailboxes import MailboxRecord
 from syncd.store.outbox import NewOutgoing, OutgoingRow
 
@@ -48,8 +47,15 @@ async def enqueue(
 
     `Any` in `metadata`: JSON of the application's own.
     """
-    digest = hashlib.sha256(composed.raw).digest()
-    staged = await _stage(db, composed.raw, now)
+
+    async def look(reader: Reader) -> OutgoingId | None:
+        return await _earlier(reader, composed, mailbox, idempotency_key)
+
+    # A repeated request is found before anything of it is written a second time.
+    known = None if idempotency_key is None else await db.read(look)
+    if known is not None:
+        return await _answer(db, known, is_new=False)
+    staged = await _stage(db, composed, now)
 
     async def record(tx: Transaction) -> tuple[OutgoingId, bool]:
         earlier = await _earlier(tx, composed, mailbox, idempotency_key)
@@ -61,9 +67,9 @@ async def enqueue(
             sender=composed.sender,
             recipients=composed.recipients,
             subject=composed.subject,
-            octets=len(composed.raw),
-            sha256=digest,
-            body_id=await _body(tx, composed.raw, staged),
+            octets=composed.octets,
+            sha256=composed.sha256,
+            body_id=await _body(tx, composed, staged),
             eight_bit=composed.eight_bit,
             utf8=composed.utf8,
             request_digest=composed.request_digest,
@@ -75,6 +81,10 @@ async def enqueue(
 
     outgoing_id, is_new = await db.write(record)
     reached("outgoing.enqueued")
+    return await _answer(db, outgoing_id, is_new=is_new)
+
+
+async def _answer(db: Database, outgoing_id: OutgoingId, *, is_new: bool) -> Enqueued:
     row = await show(db, outgoing_id)
     return Enqueued(
         id=outgoing_id, message_id=row.message_id, recipients=row.recipients, is_new=is_new
@@ -134,12 +144,12 @@ async def show(db: Database, outgoing_id: OutgoingId) -> OutgoingRow:
 
 
 async def _earlier(
-    tx: Transaction, composed: Composed, mailbox: MailboxRecord, key: str | None
+    reader: Reader, composed: Composed, mailbox: MailboxRecord, key: str | None
 ) -> OutgoingId | None:
     """Return the message that this idempotency key has queued before."""
     if key is None:
         return None
-    earlier = await outbox.find_by_key(tx, mailbox.id, key)
+    earlier = await outbox.find_by_key(reader, mailbox.id, key)
     if earlier is None:
         return None
     outgoing_id, digest = earlier
@@ -148,12 +158,12 @@ async def _earlier(
     return outgoing_id
 
 
-async def _stage(db: Database, raw: bytes, now: datetime) -> BodyId | None:
+async def _stage(db: Database, composed: Composed, now: datetime) -> BodyId | None:
     """Commit a large body in pieces, so that it never holds the writer; None if it is small.
 
     If the message is never recorded, the janitor sweeps what was staged.
     """
-    if len(raw) <= CHUNK_OCTETS:
+    if composed.octets <= CHUNK_OCTETS:
         return None
 
     async def begin(tx: Transaction) -> BodyId:
@@ -162,8 +172,8 @@ async def _stage(db: Database, raw: bytes, now: datetime) -> BodyId | None:
         return body_id
 
     body_id = await db.write(begin)
-    for n, at in enumerate(range(0, len(raw), CHUNK_OCTETS)):
-        await _put(db, body_id, n, raw[at : at + CHUNK_OCTETS])
+    for n, chunk in enumerate(composed.chunks()):
+        await _put(db, body_id, n, chunk)
     return body_id
 
 
@@ -174,12 +184,12 @@ async def _put(db: Database, body_id: BodyId, n: int, piece: bytes) -> None:
     await db.write(put)
 
 
-async def _body(tx: Transaction, raw: bytes, staged: BodyId | None) -> BodyId:
+async def _body(tx: Transaction, composed: Composed, staged: BodyId | None) -> BodyId:
     if staged is not None:
         await bodies.adopt(tx, staged)
         return staged
     body_id = await bodies.new_body_id(tx)
-    await bodies.put_chunk(tx, body_id, 0, raw)
+    await bodies.put_chunk(tx, body_id, 0, composed.raw)
     return body_id
 
 

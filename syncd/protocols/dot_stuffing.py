@@ -5,17 +5,13 @@ take for one is made a real one first, so that no server can find the end of the
 where we do not (SMTP smuggling, faults 61).
 """
 
-import re
-
-_BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
-
 
 def with_crlf(text: bytes) -> bytes:
     """Make every bare CR and every bare LF a CRLF."""
-    # Counting is many times faster than the expression, and stored messages are clean.
+    # Counting is faster still than replacing, and stored messages are clean.
     if text.count(b"\r\n") == text.count(b"\n") == text.count(b"\r"):
         return text
-    return _BARE.sub(b"\r\n", text)
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
 
 class DotStuffer:

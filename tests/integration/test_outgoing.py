@@ -113,6 +113,18 @@ async def test_the_same_key_queues_the_same_message_once(
     assert one.id == two.id
 
 
+async def test_a_large_message_queued_again_is_not_stored_again(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    large = MESSAGE + b"x" * 600_000
+    await outbox.queue(large, key="order-1")
+    with closing(sqlite3.connect(tmp_path / "syncd.db")) as store:
+        (before,) = store.execute("SELECT count(*) FROM body_chunk").fetchone()
+        again = await outbox.queue(large, key="order-1")
+        (after,) = store.execute("SELECT count(*) FROM body_chunk").fetchone()
+    assert (again.is_new, before) == (False, after)
+
+
 async def test_the_same_key_for_another_message_is_refused(outbox: Outbox) -> None:
     await outbox.queue(key="order-1")
     with pytest.raises(Refused) as caught:

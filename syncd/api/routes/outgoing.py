@@ -1,7 +1,10 @@
 """The outgoing queue: submit, list, show, retry, cancel."""
 
+import asyncio
 import secrets
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request
@@ -22,12 +25,19 @@ from syncd.store.outbox import AttemptRow, OutgoingRow
 
 MOST_ITEMS = 500
 
+LARGE_OCTETS = 1024 * 1024
+"""A message above this waits for a place, and is looked through beside the event loop."""
+
+MOST_LARGE = 2
+"""Large messages that are being taken at once: each one is in memory once."""
+
 Id = Annotated[int, Path(ge=0, le=LARGEST_ID)]
 
 
 def routes(desk: Desk) -> APIRouter:
     """Build the routes over one desk."""
     router = APIRouter(tags=["outgoing"])
+    places = asyncio.Semaphore(MOST_LARGE)
 
     @router.post("/mailboxes/{address:path}/outgoing", status_code=202)
     async def submit(
@@ -40,9 +50,9 @@ def routes(desk: Desk) -> APIRouter:
         entry = find(desk, address)
         if entry.mailbox is None:
             raise Refused("mailbox", f"{address} is parked: it is not in the configuration")
-        composed = compose(
-            await _body(request, desk.largest_message),
-            SenderRules(
+        complete = partial(
+            compose,
+            rules=SenderRules(
                 address=entry.mailbox.address,
                 send_as=entry.mailbox.send_as,
                 max_octets=desk.largest_message,
@@ -51,9 +61,15 @@ def routes(desk: Desk) -> APIRouter:
             token=secrets.token_hex(16),
             recipients=_envelope(recipient),
         )
-        accepted = await queue.enqueue(
-            desk.db, composed, entry.record, now=desk.now(), idempotency_key=idempotency_key
-        )
+        async with AsyncExitStack() as place:
+            raw = await _body(request, desk.largest_message, places, place)
+            if len(raw) > LARGE_OCTETS:
+                composed = await asyncio.to_thread(complete, raw)
+            else:
+                composed = complete(raw)
+            accepted = await queue.enqueue(
+                desk.db, composed, entry.record, now=desk.now(), idempotency_key=idempotency_key
+            )
         desk.outgoing_changed(entry)
         return {
             "id": accepted.id,
@@ -118,18 +134,26 @@ async def _command(desk: Desk, outgoing_id: Id, wish: Command) -> Json:
     return views.outgoing(row, desk.book[row.mailbox_id])
 
 
-async def _body(request: Request, largest: int) -> bytes:
-    """Read the message; stop as soon as it is larger than may be."""
+async def _body(
+    request: Request, largest: int, places: asyncio.Semaphore, place: AsyncExitStack
+) -> bytearray:
+    """Read the message; stop as soon as it is larger than may be.
+
+    One that turns out large takes its place before more of it is read; it keeps it until
+    `place` is closed.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "message/rfc822":
         raise Refused("Content-Type", f"must be message/rfc822; found {kind or 'nothing'}")
-    pieces, octets = [], 0
+    raw, is_large = bytearray(), False
     async for piece in request.stream():
-        octets += len(piece)
-        if octets > largest:
+        raw += piece
+        if len(raw) > largest:
             raise Refused("message", f"has more than {largest} octets")
-        pieces.append(piece)
-    return b"".join(pieces)
+        if len(raw) > LARGE_OCTETS and not is_large:
+            is_large = True
+            await place.enter_async_context(places)
+    return raw
 
 
 def _envelope(recipients: list[str] | None) -> list[str] | None:

@@ -1,6 +1,8 @@
 """What goes out is exactly what was handed over, completed; or it is refused by name."""
 
+import hashlib
 import re
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -8,7 +10,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from syncd.errors import Refused
+from syncd.model.mail import CHUNK_OCTETS
 from syncd.outgoing.compose import Composed, SenderRules, compose, from_address
+from syncd.protocols.dot_stuffing import with_crlf
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RULES = SenderRules(
@@ -16,6 +20,7 @@ RULES = SenderRules(
     send_as=("sales@example.com", "ann@münchen.example"),
     max_octets=100_000,
 )
+LARGE = SenderRules(address="ann@example.com", max_octets=100_000_000)
 HEAD = b"From: Ann <ann@example.com>\r\nTo: bob@example.org\r\n"
 
 
@@ -229,6 +234,48 @@ def test_no_control_character_and_no_blind_copy_ever_leaves(header: bytes, body:
     assert message.raw.endswith(b"\r\n")
     again = composed(message.raw, recipients=list(message.recipients), sender=message.sender)
     assert again.raw == message.raw
+
+
+# -- large messages ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n", b"\r", b"\r\r\n", b"\n\r"])
+@pytest.mark.parametrize("shift", [-2, -1, 0, 1])
+def test_a_line_end_across_two_pieces_is_one_line_end(end: bytes, shift: int) -> None:
+    body = b"a" * (CHUNK_OCTETS + shift) + end + b"b" * CHUNK_OCTETS
+    large = compose(bytearray(HEAD + b"\r\n" + body), LARGE, now=NOON, token="token")
+    assert large.raw.partition(b"\r\n\r\n")[2] == with_crlf(body) + b"\r\n"
+
+
+@pytest.mark.parametrize("octets", [0, CHUNK_OCTETS - 200, CHUNK_OCTETS, 3 * CHUNK_OCTETS])
+def test_pieces_are_as_large_as_the_store_wants_them_and_what_was_said_of_them(
+    octets: int,
+) -> None:
+    message = compose(HEAD + b"\r\n" + b"\n" * octets, LARGE, now=NOON, token="token")
+    *pieces, last = message.chunks()
+    assert {len(piece) for piece in pieces} <= {CHUNK_OCTETS}
+    assert 0 < len(last) <= CHUNK_OCTETS
+    assert message.octets == len(message.raw)
+    assert message.sha256 == hashlib.sha256(message.raw).digest()
+
+
+def test_a_large_message_is_looked_through_without_a_copy_of_it() -> None:
+    raw = bytearray(HEAD + b"\r\n" + b"one line\n" * 1_000_000)
+    tracemalloc.start()
+    try:
+        message = compose(raw, LARGE, now=NOON, token="token")
+        for _ in message.chunks():
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * CHUNK_OCTETS
+
+
+def test_a_header_without_end_is_refused() -> None:
+    endless = HEAD + b"X-Padding: y\r\n" * 100_000
+    with pytest.raises(Refused, match="header of more than"):
+        compose(endless, LARGE, now=NOON, token="token")
 
 
 # -- the rest ---------------------------------------------------------------------------------
