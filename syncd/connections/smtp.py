@@ -385,8 +385,11 @@ class _Session:
 
     def close(self) -> None:
         """Close in peace."""
-        if self._conversation.transport is not None:
-            self._conversation.transport.close()
+        transport = self._conversation.transport
+        # The server's own goodbye may have closed it already. Python 3.11.2 (Debian 12) takes a
+        # TLS transport apart when it is closed again, and then cannot abort it.
+        if transport is not None and not transport.is_closing():
+            transport.close()
 
     def abort(self) -> None:
         """Drop the connection; nothing that is still buffered leaves."""
