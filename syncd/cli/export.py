@@ -51,7 +51,7 @@ async def write_maildir(
             name = f"{message_id}.syncd"
             partial = maildir / "tmp" / name
             # 0600: it is somebody's mail.
-            with open(partial, "wb", opener=_private) as sink:  # noqa: ASYNC230, PTH123 - nobody else runs here; Path knows no opener
+            with open(partial, "wb", opener=_private) as sink:  # noqa: ASYNC230 - nobody else runs here; Path knows no opener
                 sha256 = await write_stream(road, message_id, sink)
             partial.rename(maildir / "new" / name)
             written.append({"id": message_id, "file": f"new/{name}", "sha256": sha256})

@@ -49,9 +49,7 @@ def standing(
     if mailbox is None:
         return Standing(State.DISABLED, "removed from the configuration (parked)")
     if not mailbox.profile.enabled:
-        return Standing(
-            State.DISABLED, f"profile {mailbox.profile.name} has `enabled: false`"
-        )
+        return Standing(State.DISABLED, f"profile {mailbox.profile.name} has `enabled: false`")
     if not mailbox.enabled:
         return Standing(State.DISABLED, "the configuration says `enabled: false`")
     if mailbox.login(direction) is None or mailbox.endpoint(direction) is None:

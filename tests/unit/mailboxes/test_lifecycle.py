@@ -41,9 +41,7 @@ def state(
 
 
 def test_an_approved_mailbox_that_worked_runs() -> None:
-    known = standing(
-        ANN, Direction.OUTGOING, Approval.APPROVED, has_run=True, stopped_why=None
-    )
+    known = standing(ANN, Direction.OUTGOING, Approval.APPROVED, has_run=True, stopped_why=None)
     assert known.state is State.RUNNING
     assert known.may_connect
     assert known.why == ""
