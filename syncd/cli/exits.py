@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from syncd.cli.output import JsonValue, plain
 from syncd.config.problems import ConfigError
-from syncd.errors import StoreBusy, StoreFull, SyncdError
+from syncd.errors import StoreBusy, StoreFull, StoreHeld, SyncdError
 
 
 class Exit(IntEnum):
@@ -41,7 +41,7 @@ def exit_status(error: SyncdError) -> Exit:
             return Exit.CONFIGURATION
         case DaemonUnreachable():
             return Exit.UNREACHABLE
-        case StoreBusy() | StoreFull() | RequestFailed(status=503 | 507):
+        case StoreBusy() | StoreFull() | StoreHeld() | RequestFailed(status=503 | 507):
             return Exit.TRY_LATER
         case _:
             return Exit.FAILED

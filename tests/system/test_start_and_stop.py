@@ -151,7 +151,7 @@ async def test_row_78_a_second_one_on_the_same_store_is_refused_and_the_first_go
             for config in (world.config, other.config):
                 for command in ("run", "once"):
                     ended = await syncd(command, config=config)
-                    assert ended.status == 1
+                    assert ended.status == 75
                     assert f"another syncd holds the store (process {pid}" in ended.err
                     assert "Traceback" not in ended.err
             world.receive(USER, a_letter(USER))
