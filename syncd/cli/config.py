@@ -72,8 +72,9 @@ def _verdict(profiles: int, mailboxes: int, unchecked: int) -> str:
 
 
 @group.command("schema")
-def schema() -> None:
+def schema(*, config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
     """Print the JSON Schema that editors use."""
+    del config, json  # taken as by every command: it is JSON anyway, and one for all files
     from syncd.config.load import json_schema
 
     print_json(json_schema())

@@ -18,8 +18,9 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command("new-key")
-def new_key(*, json: JsonOption = False) -> None:
+def new_key(*, config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
     """Print one key line for encryption.keys; keep it in a file of mode 0600."""
+    del config  # taken as by every command: a key is made from nothing
     from syncd.vault.keys import new_key_line
 
     line = new_key_line()
