@@ -13,10 +13,11 @@ run:        ## see it work: the real daemon beside a sandbox mail server (Ctrl-C
 	@deploy/setup run
 	@$(bin)/syncd demo $(ARGS)
 
+# Two at a time: the tests mostly wait for fsync and for servers.
 test:       ## all tests, against real Dovecot and Postfix where they can be had
 	@deploy/setup test
 	@$(bin)/python -m tests.servers.debian
-	$(bin)/pytest -m "not soak" $(ARGS)
+	$(bin)/pytest -q -n 2 --dist worksteal -m "not soak" $(ARGS)
 
 check:      ## style, types, the direction of imports, dependencies; then smells, which fail nothing
 	@deploy/setup check
