@@ -247,6 +247,12 @@ def test_a_line_end_across_two_pieces_is_one_line_end(end: bytes, shift: int) ->
     assert large.raw.partition(b"\r\n\r\n")[2] == with_crlf(body) + b"\r\n"
 
 
+def test_a_bare_return_that_is_a_piece_of_its_own_ends_the_last_line() -> None:
+    body = b"a" * CHUNK_OCTETS + b"\r"
+    message = compose(HEAD + b"\r\n" + body, LARGE, now=NOON, token="token")
+    assert message.raw.partition(b"\r\n\r\n")[2] == body + b"\n"
+
+
 @pytest.mark.parametrize("octets", [0, CHUNK_OCTETS - 200, CHUNK_OCTETS, 3 * CHUNK_OCTETS])
 def test_pieces_are_as_large_as_the_store_wants_them_and_what_was_said_of_them(
     octets: int,

@@ -83,6 +83,7 @@ CREATE TABLE ledger (                  -- every server message ever seen; judged
     PRIMARY KEY (mailbox_id, epoch, uid, digest)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ledger_quarantined ON ledger (mailbox_id) WHERE state = 'quarantined';
+CREATE INDEX ledger_failing ON ledger (mailbox_id) WHERE state = 'failing';
 
 CREATE TABLE body_chunk (              -- id = body_id * 65536 + n: one b-tree, no second index
     id   INTEGER PRIMARY KEY,
