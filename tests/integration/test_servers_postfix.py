@@ -120,7 +120,9 @@ def test_what_is_queued_survives_a_restart(
     client.sendmail(ann.address, [ann.address], MESSAGE)
     client.quit()
     server.restart()
-    assert eventually(lambda: len(dovecot.maildrop(ann)) == 1 and server.queued() == 0)
+    # Stopped between Dovecot's answer and its own note of it, Postfix delivers once more
+    # (RFC 1047): that it kept the message is what counts here.
+    assert eventually(lambda: bool(dovecot.maildrop(ann)) and server.queued() == 0)
 
 
 def test_the_certificate_is_of_the_tests_authority_only(postfix: Postfix) -> None:
