@@ -14,8 +14,8 @@ import hashlib
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,11 +101,8 @@ class StoreFile:
 
     def ask(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Read rows."""
-        connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)
-        try:
+        with self._open() as connection:
             return connection.execute(statement, values).fetchall()
-        finally:
-            connection.close()
 
     def digests(self) -> list[tuple[str, str]]:
         """Return (address, SHA-256 as it was noted) of every message: quick, not a proof."""
@@ -118,26 +115,17 @@ class StoreFile:
         """Return (address, SHA-256 of the octets that are there) of every message."""
         if not self.path.exists():
             return []
-        rows = self.ask(
-            "SELECT address_key, body_id, octets, sha256 FROM message "
-            "JOIN mailbox ON mailbox.id = mailbox_id ORDER BY message.id"
-        )
         found = []
-        for address, body_id, octets, sha256 in rows:
-            body = self.body(body_id)
-            assert len(body) == octets
-            assert hashlib.sha256(body).digest() == sha256
-            found.append((address, sha256.hex()))
+        with self._open() as connection:
+            for address, body_id, octets, sha256 in connection.execute(
+                "SELECT address_key, body_id, octets, sha256 FROM message "
+                "JOIN mailbox ON mailbox.id = mailbox_id ORDER BY message.id"
+            ):
+                body = _body(connection, body_id)
+                assert len(body) == octets
+                assert hashlib.sha256(body).digest() == sha256
+                found.append((address, sha256.hex()))
         return found
-
-    def body(self, body_id: int) -> bytes:
-        """Put a body together."""
-        rows = self.ask(
-            "SELECT data FROM body_chunk WHERE id >= ? AND id < ? ORDER BY id",
-            body_id * CHUNKS_A_BODY,
-            (body_id + 1) * CHUNKS_A_BODY,
-        )
-        return b"".join(data for (data,) in rows)
 
     def queue(self) -> list[Queued]:
         """Return every outgoing message."""
@@ -153,6 +141,24 @@ class StoreFile:
         """Return the types of events that begin so, in order."""
         rows = self.ask("SELECT type FROM event WHERE type LIKE ? || '%' ORDER BY id", of)
         return [kind for (kind,) in rows]
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        # Each looks anew: what an earlier connection saw may be old.
+        connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def _body(connection: sqlite3.Connection, body_id: int) -> bytes:
+    """Put a body together."""
+    rows = connection.execute(
+        "SELECT data FROM body_chunk WHERE id >= ? AND id < ? ORDER BY id",
+        (body_id * CHUNKS_A_BODY, (body_id + 1) * CHUNKS_A_BODY),
+    )
+    return b"".join(data for (data,) in rows)
 
 
 @dataclass(slots=True)
@@ -228,16 +234,16 @@ class World:
         journal = self.sandbox.journal
         return {(entry.address, digest(entry.mail.body)) for entry in journal.deletions}
 
-    def assert_nothing_is_lost(self) -> None:
+    def assert_nothing_is_lost(self) -> Counter[tuple[str, str]]:
         """Require that whatever the server has deleted is in the store, and nothing twice."""
         stored = Counter(self.store.messages())
         assert max(stored.values(), default=1) == 1
         assert self.deleted() <= stored.keys()
+        return stored
 
     def assert_incoming_balances(self) -> None:
         """Require that every message made is in the store exactly once, octet for octet."""
-        self.assert_nothing_is_lost()
-        assert Counter(self.store.messages()) == self.made()
+        assert self.assert_nothing_is_lost() == self.made()
 
     def copies(self) -> dict[UUID, Counter[str]]:
         """Count by message and recipient what the SMTP server took."""

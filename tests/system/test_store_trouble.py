@@ -121,7 +121,7 @@ async def fail_and_go_on(strace: list[str], n: int, folder: Path) -> bool:
 async def test_row_45_a_daemon_whose_store_is_broken_ends_and_the_next_one_goes_on(
     tmp_path: Path, strace: list[str]
 ) -> None:
-    under = failing(strace, "fdatasync", "error=EIO:when=10+")
+    under = failing(strace, "fdatasync", "error=EIO:when=25+")
     async with two_mailboxes(tmp_path / "world") as world:
         async with daemon_running(world.config, under=under) as daemon:
             with pytest.raises((httpx2.TransportError, AssertionError)):
