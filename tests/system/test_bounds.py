@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from syncd.config.load import load_settings
 from syncd.connections.slots import Slots
 from syncd.daemon.wire import Parts, open_parts
@@ -30,6 +32,8 @@ from syncd.sandbox.witness import Service
 from syncd.scheduler.book import Entry
 from tests.support.process import CLOCK, all_of, daemon_running, until
 from tests.support.world import LARGE, a_letter, world_open
+
+pytestmark = pytest.mark.timeout(300)  # on a busy machine; every wait has its own end
 
 MIB = 2**20
 

@@ -34,6 +34,8 @@ from tests.support.world import (
     empty_world,
 )
 
+pytestmark = pytest.mark.timeout(300)  # on a busy machine; every wait has its own end
+
 RECIPIENTS = (f"bob@{ELSEWHERE}", f"carol@{ELSEWHERE}")
 REPLIES = 2
 ENQUEUED = "outgoing.enqueued"

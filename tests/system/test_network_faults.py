@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from syncd.sandbox.misbehaviour import Act, Cut, Delay, Drop, Instead, Misbehaviour
 from syncd.sandbox.witness import Service
 from tests.support.process import Daemon, all_of, daemon_running, syncd, until
@@ -26,6 +28,8 @@ from tests.support.world import (
     side,
     world_open,
 )
+
+pytestmark = pytest.mark.timeout(300)  # on a busy machine; every wait has its own end
 
 CUTS = 130
 LONGEST_RECORD = 4096

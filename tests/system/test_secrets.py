@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from syncd.sandbox.misbehaviour import Instead, Misbehaviour
 from syncd.sandbox.witness import Service
 from tests.support.markers import find_markers
 from tests.support.process import Ended, all_of, daemon_running, syncd, until
 from tests.support.world import ELSEWHERE, World, a_letter, a_reply, empty_world
+
+pytestmark = pytest.mark.timeout(300)  # on a busy machine; every wait has its own end
 
 IN_YAML = (
     "Mk01-plain-9f3a",
